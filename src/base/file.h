@@ -1,0 +1,40 @@
+/* base/file.h - reading by mapping, writing by atomic replacement. */
+#ifndef WMK_BASE_FILE_H
+#define WMK_BASE_FILE_H
+
+#include <stdbool.h>
+#include <stdio.h>
+#include "base/status.h"
+
+/* A file's bytes, mapped read-only. An empty file maps to data == NULL, size == 0. Directories, pipes and devices are refused
+ * (WMK_ERROR_INPUT). */
+typedef struct wmk_map {
+    const unsigned char *data;
+    size_t size;
+} wmk_map;
+wmk_status wmk_map_open(wmk_map *out, const char *path);
+void wmk_map_close(wmk_map *map); /* a zeroed map is allowed */
+
+/* The whole of a small file, at most `limit` bytes (more: WMK_ERROR_INPUT), with a NUL after it. The caller frees *out. */
+wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path, size_t limit);
+
+/* An output that appears whole or not at all: bytes go to a temporary file in the target's folder; commit syncs it and renames it
+ * over the target. A target that exists is refused at begin and again at commit (WMK_ERROR_EXISTS) unless `replace`. A target that is
+ * not a regular file (a device such as /dev/full, a folder) is refused, except that a path the caller cannot create gives the
+ * system's reason. Abort, or process death, leaves the target as it was; temporary names begin with ".wmk-" and are removed on
+ * abort and by wmk_output_abort_all. */
+typedef struct wmk_output wmk_output;
+/* mode: permission bits for the new file, 0600 for keys, 0666 (less umask) for the rest. */
+wmk_status wmk_output_begin(wmk_output **out, const char *path, unsigned mode, bool replace);
+/* The same, holding a copy of `source` (reflink where the file system can, else copy_file_range). */
+wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, unsigned mode, bool replace, const char *source);
+wmk_status wmk_output_write(wmk_output *output, const void *bytes, size_t size); /* appends */
+wmk_status wmk_output_write_at(wmk_output *output, const void *bytes, size_t size, uint64_t offset);
+const char *wmk_output_temporary_path(const wmk_output *output);
+/* Frees `output` whether it succeeds or not. */
+wmk_status wmk_output_commit(wmk_output *output);
+void wmk_output_abort(wmk_output *output); /* NULL allowed */
+/* Async-signal-safe: unlinks every temporary file of this process. For a signal handler that is about to end the process. */
+void wmk_output_abort_all(void);
+
+#endif

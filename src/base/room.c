@@ -1,0 +1,2 @@
+/* replaced by the room's own files */
+typedef int wmk_base_empty;

@@ -1,0 +1,36 @@
+/* base/status.h - how library code reports a failure. */
+#ifndef WMK_BASE_STATUS_H
+#define WMK_BASE_STATUS_H
+
+#include <weightmark/base.h>
+
+/* Sets this thread's message and returns `status`, so that a failing check is one line:
+ *     if (count > limit) return wmk_fail(WMK_ERROR_INPUT, "%s: header of %zu bytes, at most %zu are allowed", path, ...);
+ * Name what, where and which rule. Control characters in the result are replaced by '?', so hostile names are safe to print. */
+__attribute__((format(printf, 2, 3))) wmk_status wmk_fail(wmk_status status, const char *format, ...);
+
+/* wmk_fail(WMK_ERROR_SYSTEM, "<format>: <strerror(errno)>"); ENOENT and ENOTDIR become WMK_ERROR_MISSING, ENOMEM
+ * WMK_ERROR_MEMORY, EEXIST WMK_ERROR_EXISTS. */
+__attribute__((format(printf, 1, 2))) wmk_status wmk_fail_errno(const char *format, ...);
+
+/* wmk_fail(WMK_ERROR_MEMORY, ...) with a message that says how much was asked for. */
+wmk_status wmk_fail_memory(size_t bytes);
+
+/* Puts "<prefix>: " before the present message: for callers who know which file or key it was about. Returns status. */
+__attribute__((format(printf, 2, 3))) wmk_status wmk_fail_within(wmk_status status, const char *format, ...);
+
+/* Leaves the function with the status of a call that failed. */
+#define WMK_TRY(call)                                                                                                             \
+    do {                                                                                                                          \
+        wmk_status wmk_try_status_ = (call);                                                                                      \
+        if (wmk_try_status_ != WMK_OK) return wmk_try_status_;                                                                    \
+    } while (0)
+
+/* The same where something must be released first: sets `status` and jumps to `label`. */
+#define WMK_TRY_GOTO(status, call, label)                                                                                         \
+    do {                                                                                                                          \
+        (status) = (call);                                                                                                        \
+        if ((status) != WMK_OK) goto label;                                                                                       \
+    } while (0)
+
+#endif
