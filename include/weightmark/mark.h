@@ -1,0 +1,210 @@
+/* weightmark/mark.h - the watermark itself: keys, projection, regularizer, reading, evidence, embedding. Works on weights in
+ * memory, wherever they come from; only keys touch files.
+ *
+ * Words are the paper's (Uchida et al. 2017, arXiv 1701.04082): T bits b in {0,1}^T, carrier vector w in R^M, secret matrix X [T][M],
+ * E_R, lambda, BER. docs/spec.md states every derivation so that a stranger can write a second implementation.
+ */
+#ifndef WEIGHTMARK_MARK_H
+#define WEIGHTMARK_MARK_H
+
+#include <weightmark/tensor.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* ---- keys -------------------------------------------------------------------------------------------------------------------- */
+
+typedef enum wmk_scheme {   /* what a row of X looks like (paper section 3.2.2; the last is ours) */
+    WMK_SCHEME_DIRECT = 1,  /* one +1; distinct columns, so T <= M */
+    WMK_SCHEME_DIFF = 2,    /* one +1 and one -1; distinct columns, so 2T <= M */
+    WMK_SCHEME_RANDOM = 3,  /* every element N(0,1) */
+    WMK_SCHEME_PARTITION = 4 /* every column belongs to one row, with a secret sign there */
+} wmk_scheme;
+
+typedef enum wmk_carrier {     /* which vector w the bits are read from */
+    WMK_CARRIER_MEAN = 1,      /* mean over filters of a layer; raw for one target, each over its own RMS for several */
+    WMK_CARRIER_WEIGHTS = 2    /* every weight of every target, over the RMS of its own filter */
+} wmk_carrier;
+
+#define WMK_SEED_BYTES 32
+#define WMK_KEY_ID_CHARS 64     /* lower-case hexadecimal BLAKE2b-256, without the NUL */
+#define WMK_BITS_MAX 16384      /* T */
+#define WMK_TARGETS_MAX 65536
+
+/* One weight tensor that a key marks. */
+typedef struct wmk_target {
+    const char *name;
+    wmk_layout layout;          /* valid and with an O: see weightmark/tensor.h */
+    uint32_t rank;
+    uint64_t shape[WMK_RANK_MAX];
+} wmk_target;
+
+typedef struct wmk_key wmk_key; /* immutable once made; may be shared between threads; secrets in locked, wiped memory */
+
+typedef struct wmk_key_options {
+    size_t struct_size;
+    wmk_scheme scheme;
+    wmk_carrier carrier;
+    uint32_t bits;              /* T, 1 to WMK_BITS_MAX */
+    double lambda;              /* weight of E_R in training, >= 0 and finite; 0.01 in the paper */
+    bool ones;                  /* b = 1...1, the paper's experiments; else b is drawn from the seed */
+    const uint8_t *seed;        /* [WMK_SEED_BYTES]; NULL: drawn from the system */
+    int64_t created;            /* seconds since 1970, UTC; 0: now */
+    const wmk_target *targets;  /* [target_count], copied */
+    size_t target_count;
+} wmk_key_options;
+#define WMK_KEY_OPTIONS_INIT {sizeof(wmk_key_options), WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN, 256, 0.01, false, NULL, 0, NULL, 0}
+
+/* Makes a key. ARGUMENT: an option outside its range, no target, a name twice, an empty or invalid layout, an axis of 0;
+ * MISMATCH: T > M for direct, 2T > M for diff (the message gives both numbers); MEMORY; SYSTEM: no entropy. */
+WMK_EXPORT wmk_status wmk_key_create(wmk_key **out, const wmk_key_options *options);
+
+/* Reads a key file. The file may be hostile. `passphrase` may be NULL; a sealed key then gives SECRET with a message that says so, and so does
+ * a wrong one. MISSING/SYSTEM: no such file; INPUT: not a key, damaged (the stored id is checked), over 64 MiB;
+ * UNSUPPORTED: format version this library does not know. */
+WMK_EXPORT wmk_status wmk_key_read(wmk_key **out, const char *path, const char *passphrase, size_t passphrase_bytes);
+
+/* Writes a key file with mode 0600, whole or not at all. passphrase NULL: plain; else sealed by Argon2id + XChaCha20-Poly1305.
+ * EXISTS unless `replace`; SYSTEM; MEMORY. */
+WMK_EXPORT wmk_status wmk_key_write(const wmk_key *key, const char *path, const char *passphrase, size_t passphrase_bytes, bool replace);
+
+WMK_EXPORT void wmk_key_free(wmk_key *key);
+
+WMK_EXPORT wmk_scheme wmk_key_scheme(const wmk_key *key);
+WMK_EXPORT wmk_carrier wmk_key_carrier(const wmk_key *key);
+WMK_EXPORT uint32_t wmk_key_bit_count(const wmk_key *key);                 /* T */
+WMK_EXPORT uint64_t wmk_key_m(const wmk_key *key);                         /* M over all targets */
+WMK_EXPORT double wmk_key_lambda(const wmk_key *key);
+WMK_EXPORT bool wmk_key_ones(const wmk_key *key);
+WMK_EXPORT int64_t wmk_key_created(const wmk_key *key);
+WMK_EXPORT size_t wmk_key_target_count(const wmk_key *key);
+WMK_EXPORT const wmk_target *wmk_key_target(const wmk_key *key, size_t index); /* borrowed; NULL when out of range */
+/* BLAKE2b of the canonical content: commits to key and bits, reveals neither. */
+WMK_EXPORT void wmk_key_id(const wmk_key *key, char id[WMK_KEY_ID_CHARS + 1]);
+/* b [T], one byte each, 0 or 1. Secret. */
+WMK_EXPORT void wmk_key_bits(const wmk_key *key, uint8_t *b);
+/* The same targets, scheme, carrier, T, lambda and `ones`, with another seed (NULL: drawn): a stranger's key of the same kind, for
+ * null distributions and demonstrations. */
+WMK_EXPORT wmk_status wmk_key_redraw(wmk_key **out, const wmk_key *key, const uint8_t *seed);
+
+WMK_EXPORT const char *wmk_scheme_name(wmk_scheme scheme);    /* "direct" ...; "unknown" */
+WMK_EXPORT const char *wmk_carrier_name(wmk_carrier carrier); /* "mean", "weights"; "unknown" */
+/* ARGUMENT with the list of names when `name` is none. */
+WMK_EXPORT wmk_status wmk_scheme_parse(wmk_scheme *out, const char *name);
+WMK_EXPORT wmk_status wmk_carrier_parse(wmk_carrier *out, const char *name);
+
+/* ---- X ------------------------------------------------------------------------------------------------------------------------ */
+
+/* Elements X[row][column .. column + count) as float, any scheme, computed from the seed (docs/spec.md, "X"); dense, zeros included. Secret.
+ * ARGUMENT: outside [T][M]. */
+WMK_EXPORT wmk_status wmk_key_x(const wmk_key *key, uint32_t row, uint64_t column, size_t count, float *x);
+/* Scheme partition: row[i] in [0, T) and sign[i] (+1 or -1) of columns [column, column + count). ARGUMENT: another scheme, out of range. */
+WMK_EXPORT wmk_status wmk_key_partition(const wmk_key *key, uint64_t column, size_t count, uint16_t *row, int8_t *sign);
+
+/* ---- reading ------------------------------------------------------------------------------------------------------------------ */
+
+/* What a key reads from weights. */
+typedef struct wmk_reading {
+    uint32_t T;
+    double *y;       /* [T] X_j . w, over ||w restricted to row j's support|| for normalised carriers, raw for a single-target mean (paper eq. 2) */
+    double *score;   /* [T] y in units of its deviation in a model made without the key: y itself when normalised, y_j over ||w|| (random,
+                        partition) or the RMS of w times ||X_j|| (direct, diff) when raw */
+    uint8_t *bit;    /* [T] 1 when y >= 0 */
+    uint8_t *erased; /* [T] 1 when row j's support holds nothing but zeros or missing weights: it says nothing */
+    uint64_t weights_read;
+    uint64_t weights_missing; /* weights of targets whose data was NULL (carrier weights) */
+} wmk_reading;
+
+/* Reads T values from `views[wmk_key_target_count(key)]`, in the key's order of targets. A view's shape, taken axis by axis through the
+ * layouts, must be its target's (MISMATCH otherwise; the message gives both); the view's layout may differ from the key's. data NULL:
+ * missing: an erasure for carrier weights and several-target mean (MISSING when all are, or for a single-target mean). Values may be hostile: INPUT on NaN or infinity,
+ * naming tensor and index. UNSUPPORTED: a dtype that is no float. Threads: all of OpenMP's; result independent of their number.
+ * MEMORY. The caller frees *out with wmk_reading_free. */
+WMK_EXPORT wmk_status wmk_mark_read(wmk_reading **out, const wmk_key *key, const wmk_tensor_view *views);
+WMK_EXPORT void wmk_reading_free(wmk_reading *reading);
+
+/* ---- evidence ------------------------------------------------------------------------------------------------------------------ */
+
+typedef enum wmk_verdict { WMK_NOT_FOUND = 0, WMK_INCONCLUSIVE = 1, WMK_FOUND = 2 } wmk_verdict;
+WMK_EXPORT const char *wmk_verdict_name(wmk_verdict verdict); /* "not-found", "inconclusive", "found" */
+
+#define WMK_THRESHOLD_BITS_DEFAULT 64.0
+#define WMK_INCONCLUSIVE_BITS 20.0
+
+typedef struct wmk_evidence {
+    wmk_verdict verdict;
+    uint32_t bits;        /* T less erased bits */
+    uint32_t erased;
+    uint32_t bit_errors;  /* among `bits` */
+    double ber;           /* bit_errors / bits; 0.5 when bits is 0 */
+    double z;             /* soft score: sum_j s_j score_j / sqrt(bits), s_j = 2 b_j - 1 */
+    double log10_p_soft;  /* 0 where the soft score proves nothing */
+    double log10_p_hard;
+    bool soft_is_bound;   /* log10_p_soft is an upper bound (Hoeffding), not exact */
+    bool empirical;       /* fixed b with direct or diff: p comes from redrawn keys, floor 1/(N+1) */
+    uint64_t tries;       /* what p was multiplied by: tensors, keys, alignments looked at */
+    double log10_p;       /* of both, corrected: min(0, log10(2 min(p_soft, p_hard)) + log10(tries)) */
+    double evidence_bits; /* -log2 p, >= 0 */
+} wmk_evidence;
+
+/* Judges a reading (docs/spec.md, "Evidence"). tries >= 1; threshold_bits > 0 is where `found` begins, `inconclusive` begins at
+ * min(20, threshold_bits). ARGUMENT. */
+WMK_EXPORT wmk_status wmk_evidence_judge(wmk_evidence *out, const wmk_key *key, const wmk_reading *reading, uint64_t tries, double threshold_bits);
+/* The same for keys whose null is not a fair coin (--ones with direct or diff): `redraws` stranger keys are read from the same views.
+ * For other keys it is wmk_mark_read + wmk_evidence_judge. *reading may be NULL when the values are not wanted. */
+WMK_EXPORT wmk_status wmk_mark_verify(wmk_evidence *out, wmk_reading **reading, const wmk_key *key, const wmk_tensor_view *views, uint64_t tries,
+                                      double threshold_bits, uint32_t redraws);
+#define WMK_REDRAWS_DEFAULT 9999
+
+/* log10 of the upper tail of N(0,1) at z (Q(z)), and of P(Bin(n, 1/2) >= k); accurate to 1e-12 relative in the logarithm over all arguments. */
+WMK_EXPORT double wmk_log10_normal_tail(double z);
+WMK_EXPORT double wmk_log10_binomial_tail(uint32_t n, uint32_t k);
+
+/* ---- the regularizer ----------------------------------------------------------------------------------------------------------- */
+
+/* E_R of a key over weights that a training loop owns (paper eq. 4-5; sum over bits). Holds what the steps need, so a step allocates nothing. */
+typedef struct wmk_regularizer wmk_regularizer;
+
+/* `weights` [target_count]: F32 views with data, whose bytes the training loop keeps changing in place; borrowed for the life of the regularizer.
+ * kappa > 0 scales y inside E_R for normalised carriers (1 otherwise ignored for a raw mean): E_R = -sum_j b_j log sigma(kappa y_j) + ... .
+ * Statuses as wmk_mark_read. */
+WMK_EXPORT wmk_status wmk_regularizer_create(wmk_regularizer **out, const wmk_key *key, const wmk_tensor_view *weights, double kappa);
+/* One evaluation at the present weights. gradients: NULL, or [target_count] float arrays in each view's layout and shape, to which factor * dE_R/dW is
+ * added. sum: E_R (sum over T); errors: bits read wrongly now; either may be NULL. NUMERIC: a weight is not finite.
+ * Deterministic for any number of threads. */
+WMK_EXPORT wmk_status wmk_regularizer_step(wmk_regularizer *regularizer, double factor, float *const *gradients, double *sum, uint32_t *errors);
+WMK_EXPORT void wmk_regularizer_free(wmk_regularizer *regularizer);
+
+/* ---- embedding without training ------------------------------------------------------------------------------------------------- */
+
+typedef struct wmk_embed_options {
+    size_t struct_size;
+    double margin;  /* every bit ends with s_j score_j >= margin; > 0 */
+    bool eq6;       /* instead: minimise 1/2 ||w - w0||^2 + lambda * mean-per-bit E_R(w) (paper eq. 6); carrier mean, one target */
+    double lambda;  /* for eq6, > 0 */
+} wmk_embed_options;
+#define WMK_EMBED_OPTIONS_INIT {sizeof(wmk_embed_options), 8.0, false, 10.0}
+
+typedef struct wmk_embed_summary {
+    double relative_change; /* ||dW|| / ||W|| over all targets, as written (rounding included) */
+    double z_before, z_after;
+    uint32_t errors_before, errors_after;
+    double margin_reached;  /* min_j s_j score_j after */
+    double rounding_z;      /* what the rounding to the stored types cost in z */
+    double eq6_distance;    /* 1/2 ||w - w0||^2 (eq6 only) */
+    double eq6_e_r;         /* mean-per-bit E_R at the end (eq6 only) */
+} wmk_embed_summary;
+
+/* The smallest change of the weights (in the carrier's normalised norm) that makes every bit right with a margin; for partition in closed form, bit by bit;
+ * for the others a convex problem of T unknowns. `views` are read (all present: MISSING otherwise); `outputs[i]` receives target i's new values in the view's dtype, shape and layout, and may be
+ * the view's own data. What is stored is read back; where rounding broke a margin the bit's target is raised, a bounded number of times.
+ * Statuses as wmk_mark_read; NUMERIC: the margin cannot be met (for example a bit whose support is all zeros, or T > M for a dense scheme);
+ * outputs are then unspecified. summary may be NULL. */
+WMK_EXPORT wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
+                                     wmk_embed_summary *summary);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
