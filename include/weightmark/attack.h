@@ -41,7 +41,7 @@ WMK_EXPORT wmk_status wmk_attack_run(const wmk_attack *attack, const wmk_model *
 /* The arithmetic of `attack prune`, for sweeps in memory: sets the round(rate * count) weights that come first in `order` to zero.
  * Ascending and descending go by |W|, ties by index; random by `seed`. weights [count]. */
 typedef enum wmk_prune_order { WMK_PRUNE_ASCENDING = 0, WMK_PRUNE_DESCENDING = 1, WMK_PRUNE_RANDOM = 2 } wmk_prune_order;
-WMK_EXPORT wmk_status wmk_prune(float *weights, size_t count, double rate, wmk_prune_order order, uint64_t seed);
+WMK_EXPORT wmk_status wmk_prune(double *weights, size_t count, double rate, wmk_prune_order order, uint64_t seed);
 
 #ifdef __cplusplus
 }
