@@ -1,0 +1,15 @@
+/* mark/x.h - the elements of X, computed from the key's seed wherever they are needed (docs/spec.md, "X"). Secret. */
+#ifndef WMK_MARK_X_H
+#define WMK_MARK_X_H
+
+#include "base/status.h"
+#include <weightmark/mark.h>
+
+/* Scheme random: x[i] = X[row][column + i], i in [0, count). Any alignment of column; the caller keeps within [T][M]. */
+void wmk_x_normal(const wmk_key *key, uint32_t row, uint64_t column, size_t count, float *x);
+/* Scheme partition: the row of column + i in [0, T), and the sign there, +1 or -1. */
+void wmk_x_deal(const wmk_key *key, uint64_t column, size_t count, uint16_t *row, int8_t *sign);
+/* Schemes direct and diff: plus[j] the column of row j's +1, minus[j] of its -1 (diff only; NULL for direct). [T] each. */
+wmk_status wmk_x_columns(const wmk_key *key, uint64_t *plus, uint64_t *minus);
+
+#endif
