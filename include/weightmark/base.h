@@ -53,6 +53,10 @@ WMK_EXPORT const char *wmk_status_name(wmk_status status);
 /* "MAJOR.MINOR.PATCH" of the library that is running. */
 WMK_EXPORT const char *wmk_version(void);
 
+/* Removes every unfinished output of this process. Async-signal-safe: for a signal handler that is about to end the process; nothing
+ * else of the library may be called after it. */
+WMK_EXPORT void wmk_abort_outputs(void);
+
 #define WMK_VERSION_MAJOR 0
 #define WMK_VERSION_MINOR 1
 #define WMK_VERSION_PATCH 0

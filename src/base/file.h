@@ -22,7 +22,7 @@ wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path
  * over the target. A target that exists is refused at begin and again at commit (WMK_ERROR_EXISTS) unless `replace`. A target that is
  * not a regular file (a device such as /dev/full, a folder) is refused, except that a path the caller cannot create gives the
  * system's reason. Abort, or process death, leaves the target as it was; temporary names begin with ".wmk-" and are removed on
- * abort and by wmk_output_abort_all. */
+ * abort and by wmk_abort_outputs (weightmark/base.h). */
 typedef struct wmk_output wmk_output;
 /* mode: permission bits for the new file, 0600 for keys, 0666 (less umask) for the rest. */
 wmk_status wmk_output_begin(wmk_output **out, const char *path, unsigned mode, bool replace);
@@ -34,7 +34,5 @@ const char *wmk_output_temporary_path(const wmk_output *output);
 /* Frees `output` whether it succeeds or not. */
 wmk_status wmk_output_commit(wmk_output *output);
 void wmk_output_abort(wmk_output *output); /* NULL allowed */
-/* Async-signal-safe: unlinks every temporary file of this process. For a signal handler that is about to end the process. */
-void wmk_output_abort_all(void);
 
 #endif

@@ -1,0 +1,122 @@
+/* base/memory.c - allocation that cannot overflow, and a growing run of bytes. */
+#include "base/memory.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { ALIGNMENT_BYTES = 64 };
+
+bool wmk_product_u64(const uint64_t *shape, uint32_t rank, uint64_t *out)
+{
+    *out = 1;
+    for (uint32_t axis = 0; axis < rank; axis++)
+        if (!wmk_mul_u64(*out, shape[axis], out)) return false;
+    return true;
+}
+
+/* Bytes of `count` objects, at least 1 so that the allocator's answer for 0 never matters; 0 on overflow. */
+static size_t bytes_of(size_t count, size_t size)
+{
+    size_t bytes;
+    if (__builtin_mul_overflow(count, size, &bytes)) return 0;
+    return bytes ? bytes : 1;
+}
+
+wmk_status wmk_alloc(void *out_pointer, size_t count, size_t size)
+{
+    size_t bytes = bytes_of(count, size);
+    void *block = bytes ? calloc(1, bytes) : NULL;
+    if (!block) return wmk_fail_memory(bytes ? bytes : SIZE_MAX);
+    memcpy(out_pointer, &block, sizeof block);
+    return WMK_OK;
+}
+
+wmk_status wmk_resize(void *inout_pointer, size_t count, size_t size)
+{
+    void *old;
+    memcpy(&old, inout_pointer, sizeof old);
+    size_t bytes = bytes_of(count, size);
+    void *block = bytes ? realloc(old, bytes) : NULL;
+    if (!block) return wmk_fail_memory(bytes ? bytes : SIZE_MAX);
+    memcpy(inout_pointer, &block, sizeof block);
+    return WMK_OK;
+}
+
+wmk_status wmk_alloc_aligned(void *out_pointer, size_t bytes)
+{
+    size_t whole;
+    if (__builtin_add_overflow(bytes ? bytes : 1, ALIGNMENT_BYTES - 1, &whole)) return wmk_fail_memory(bytes);
+    whole &= ~(size_t)(ALIGNMENT_BYTES - 1);
+    void *block = aligned_alloc(ALIGNMENT_BYTES, whole);
+    if (!block) return wmk_fail_memory(bytes);
+    memset(block, 0, whole);
+    memcpy(out_pointer, &block, sizeof block);
+    return WMK_OK;
+}
+
+void wmk_free_aligned(void *pointer) { free(pointer); }
+
+wmk_status wmk_strdup(char **out, const char *text)
+{
+    size_t bytes = strlen(text) + 1;
+    char *copy = NULL;
+    WMK_TRY(wmk_alloc(&copy, bytes, 1));
+    memcpy(copy, text, bytes);
+    *out = copy;
+    return WMK_OK;
+}
+
+wmk_status wmk_format(char **out, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (length < 0) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: formatting a text");
+    *out = text;
+    return WMK_OK;
+}
+
+static wmk_status reserve(wmk_buffer *buffer, size_t more)
+{
+    size_t need;
+    if (__builtin_add_overflow(buffer->size, more, &need)) return wmk_fail_memory(SIZE_MAX);
+    if (need <= buffer->capacity) return WMK_OK;
+    size_t capacity = buffer->capacity < 256 ? 256 : buffer->capacity;
+    while (capacity < need)
+        if (__builtin_mul_overflow(capacity, 2, &capacity)) capacity = need;
+    WMK_TRY(wmk_resize(&buffer->data, capacity, 1));
+    buffer->capacity = capacity;
+    return WMK_OK;
+}
+
+wmk_status wmk_buffer_append(wmk_buffer *buffer, const void *bytes, size_t size)
+{
+    if (size == 0) return WMK_OK;
+    WMK_TRY(reserve(buffer, size));
+    memcpy(buffer->data + buffer->size, bytes, size);
+    buffer->size += size;
+    return WMK_OK;
+}
+
+wmk_status wmk_buffer_printf(wmk_buffer *buffer, const char *format, ...)
+{
+    char *text = NULL;
+    va_list arguments;
+    va_start(arguments, format);
+    int length = vasprintf(&text, format, arguments);
+    va_end(arguments);
+    if (length < 0) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: formatting a text");
+    wmk_status status = wmk_buffer_append(buffer, text, (size_t)length);
+    free(text);
+    return status;
+}
+
+void wmk_buffer_free(wmk_buffer *buffer)
+{
+    free(buffer->data);
+    *buffer = (wmk_buffer){0};
+}

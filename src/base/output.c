@@ -1,0 +1,276 @@
+/* base/output.c - a file that appears whole or not at all: written beside its target, synced, then renamed over it. */
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/fs.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/random.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/memory.h"
+
+struct wmk_output {
+    int fd;
+    bool replace;
+    uint64_t end; /* where the next wmk_output_write goes */
+    char *target, *temporary;
+};
+
+/* Temporary files of this process, for a signal handler: a slot is taken by putting a pointer in and given back by taking it out. Paths
+ * are unlinked by whoever takes the pointer out, so none is freed while the handler reads it. */
+enum { SLOTS = 64 };
+static _Atomic(char *) slots[SLOTS];
+
+static wmk_status take_slot(char *temporary)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        char *empty = NULL;
+        if (atomic_compare_exchange_strong(&slots[i], &empty, temporary)) return WMK_OK;
+    }
+    return wmk_fail(WMK_ERROR_SYSTEM, "more than %d output files are open at once", SLOTS);
+}
+
+/* True when the path was still there: the handler had not taken it. */
+static bool give_slot(const char *temporary)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        char *mine = (char *)(uintptr_t)temporary;
+        if (atomic_compare_exchange_strong(&slots[i], &mine, NULL)) return true;
+    }
+    return false;
+}
+
+void wmk_abort_outputs(void)
+{
+    for (int i = 0; i < SLOTS; i++) {
+        char *path = atomic_exchange(&slots[i], NULL);
+        if (path) unlink(path);
+    }
+}
+
+/* A target may be absent, or a regular file when it may be replaced. */
+static wmk_status check_target(const char *path, bool replace)
+{
+    struct stat info;
+    if (lstat(path, &info) != 0) {
+        if (errno == ENOENT) return WMK_OK;
+        return wmk_fail_errno("%s", path);
+    }
+    if (S_ISDIR(info.st_mode)) return wmk_fail(WMK_ERROR_INPUT, "%s: is a folder, an output file is needed", path);
+    if (S_ISLNK(info.st_mode)) {
+        if (stat(path, &info) == 0 && !S_ISREG(info.st_mode))
+            return wmk_fail(WMK_ERROR_INPUT, "%s: is not a regular file and cannot be replaced", path);
+    } else if (!S_ISREG(info.st_mode)) {
+        return wmk_fail(WMK_ERROR_INPUT, "%s: is not a regular file and cannot be replaced", path);
+    }
+    if (!replace) return wmk_fail(WMK_ERROR_EXISTS, "%s: exists already and is kept", path);
+    return WMK_OK;
+}
+
+/* "<folder of target>/.wmk-<16 hexadecimal digits>" */
+static wmk_status temporary_name(char **out, const char *target)
+{
+    uint64_t number;
+    if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number) return wmk_fail_errno("random bytes from the system");
+    const char *slash = strrchr(target, '/');
+    int folder = slash ? (int)(slash - target + 1) : 0;
+    return wmk_format(out, "%.*s.wmk-%016llx", folder, target, (unsigned long long)number);
+}
+
+static void release(wmk_output *output)
+{
+    if (output->fd >= 0) close(output->fd);
+    free(output->target);
+    free(output->temporary);
+    free(output);
+}
+
+/* A symbolic link is followed, so that the file it names is replaced and the link stays. */
+static wmk_status resolve_target(char **out, const char *path)
+{
+    struct stat info;
+    if (lstat(path, &info) == 0 && S_ISLNK(info.st_mode)) {
+        char *real = realpath(path, NULL);
+        if (real) {
+            *out = real;
+            return WMK_OK;
+        }
+        return wmk_fail_errno("%s: a link that leads nowhere", path);
+    }
+    return wmk_strdup(out, path);
+}
+
+wmk_status wmk_output_begin(wmk_output **out, const char *path, unsigned mode, bool replace)
+{
+    if (!*path) return wmk_fail(WMK_ERROR_MISSING, "the output's name is empty");
+    WMK_TRY(check_target(path, replace));
+    wmk_output *output;
+    WMK_TRY(wmk_alloc(&output, 1, sizeof *output));
+    output->fd = -1;
+    output->replace = replace;
+    wmk_status status;
+    WMK_TRY_GOTO(status, resolve_target(&output->target, path), failed);
+    WMK_TRY_GOTO(status, temporary_name(&output->temporary, output->target), failed);
+    WMK_TRY_GOTO(status, take_slot(output->temporary), failed);
+    output->fd = open(output->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
+    if (output->fd < 0) {
+        status = wmk_fail_errno("%s: cannot be created", path);
+        if (!give_slot(output->temporary)) output->temporary = NULL;
+        goto failed;
+    }
+    *out = output;
+    return WMK_OK;
+failed:
+    release(output);
+    return status;
+}
+
+static wmk_status write_all(wmk_output *output, const unsigned char *bytes, size_t size, uint64_t offset)
+{
+    while (size > 0) {
+        ssize_t put = pwrite(output->fd, bytes, size, (off_t)offset);
+        if (put < 0 && errno == EINTR) continue;
+        if (put <= 0) {
+            if (put == 0) errno = ENOSPC;
+            return wmk_fail_errno("%s: writing", output->target);
+        }
+        bytes += put;
+        offset += (uint64_t)put;
+        size -= (size_t)put;
+    }
+    return WMK_OK;
+}
+
+wmk_status wmk_output_write(wmk_output *output, const void *bytes, size_t size)
+{
+    WMK_TRY(write_all(output, bytes, size, output->end));
+    output->end += size;
+    return WMK_OK;
+}
+
+wmk_status wmk_output_write_at(wmk_output *output, const void *bytes, size_t size, uint64_t offset)
+{
+    WMK_TRY(write_all(output, bytes, size, offset));
+    if (offset + size > output->end) output->end = offset + size;
+    return WMK_OK;
+}
+
+/* Where the file system can neither share extents nor copy inside the kernel. */
+static wmk_status copy_by_hand(wmk_output *output, int source, const char *name)
+{
+    enum { CHUNK = 1 << 20 };
+    unsigned char *chunk;
+    WMK_TRY(wmk_alloc(&chunk, CHUNK, 1));
+    wmk_status status = WMK_OK;
+    while (status == WMK_OK) {
+        ssize_t got = pread(source, chunk, CHUNK, (off_t)output->end);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) status = wmk_fail_errno("%s: reading", name);
+        if (got <= 0) break;
+        status = wmk_output_write(output, chunk, (size_t)got);
+    }
+    free(chunk);
+    return status;
+}
+
+static wmk_status copy_file(wmk_output *output, int source, const char *name)
+{
+    struct stat info;
+    if (fstat(source, &info) != 0) return wmk_fail_errno("%s", name);
+    if (ioctl(output->fd, FICLONE, source) == 0) {
+        output->end = (uint64_t)info.st_size;
+        return WMK_OK;
+    }
+    while (output->end < (uint64_t)info.st_size) {
+        off_t from = (off_t)output->end, to = from;
+        ssize_t put = copy_file_range(source, &from, output->fd, &to, (size_t)info.st_size - (size_t)output->end, 0);
+        if (put < 0 && errno == EINTR) continue;
+        if (put < 0 && (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO)) return wmk_fail_errno("%s: writing", output->target);
+        if (put <= 0) return copy_by_hand(output, source, name);
+        output->end += (uint64_t)put;
+    }
+    return WMK_OK;
+}
+
+wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, unsigned mode, bool replace, const char *source)
+{
+    int fd = open(source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    if (fd < 0) return wmk_fail_errno("%s", source);
+    wmk_output *output;
+    wmk_status status = wmk_output_begin(&output, path, mode, replace);
+    if (status == WMK_OK) {
+        status = copy_file(output, fd, source);
+        if (status == WMK_OK)
+            *out = output;
+        else
+            wmk_output_abort(output);
+    }
+    close(fd);
+    return status;
+}
+
+const char *wmk_output_temporary_path(const wmk_output *output) { return output->temporary; }
+
+/* So that the new name itself survives a power cut; a folder that cannot be synced is no reason to fail. */
+static void sync_folder(const char *target)
+{
+    const char *slash = strrchr(target, '/');
+    char *folder = slash ? strndup(target, (size_t)(slash - target + 1)) : strdup(".");
+    int fd = folder ? open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    if (fd >= 0) {
+        (void)!fsync(fd);
+        close(fd);
+    }
+    free(folder);
+}
+
+static wmk_status put_in_place(const wmk_output *output)
+{
+    if (output->replace) {
+        if (rename(output->temporary, output->target) != 0) return wmk_fail_errno("%s: putting the new file in place", output->target);
+        return WMK_OK;
+    }
+    if (renameat2(AT_FDCWD, output->temporary, AT_FDCWD, output->target, RENAME_NOREPLACE) == 0) return WMK_OK;
+    if (errno == EEXIST) return wmk_fail(WMK_ERROR_EXISTS, "%s: exists already and is kept", output->target);
+    if (errno != EINVAL && errno != ENOSYS) return wmk_fail_errno("%s: putting the new file in place", output->target);
+    /* The file system has no RENAME_NOREPLACE: a hard link refuses an existing name just as well. */
+    if (link(output->temporary, output->target) != 0) {
+        if (errno == EEXIST) return wmk_fail(WMK_ERROR_EXISTS, "%s: exists already and is kept", output->target);
+        return wmk_fail_errno("%s: putting the new file in place", output->target);
+    }
+    unlink(output->temporary);
+    return WMK_OK;
+}
+
+wmk_status wmk_output_commit(wmk_output *output)
+{
+    wmk_status status = WMK_OK;
+    if (fsync(output->fd) != 0) status = wmk_fail_errno("%s: writing", output->target);
+    int closed = close(output->fd);
+    output->fd = -1;
+    if (status == WMK_OK && closed != 0) status = wmk_fail_errno("%s: writing", output->target);
+    if (status == WMK_OK) status = put_in_place(output);
+    if (status != WMK_OK) {
+        wmk_output_abort(output);
+        return status;
+    }
+    sync_folder(output->target);
+    if (!give_slot(output->temporary)) output->temporary = NULL;
+    release(output);
+    return WMK_OK;
+}
+
+void wmk_output_abort(wmk_output *output)
+{
+    if (!output) return;
+    if (give_slot(output->temporary))
+        unlink(output->temporary);
+    else
+        output->temporary = NULL; /* a signal handler has it, and the process is about to end */
+    release(output);
+}

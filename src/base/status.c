@@ -1,0 +1,92 @@
+/* base/status.c - the status of a call and its message, one message a thread. */
+#include "base/status.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+enum { MESSAGE_BYTES = 1024 };
+static _Thread_local char message[MESSAGE_BYTES];
+
+const char *wmk_error_message(void) { return message; }
+
+const char *wmk_status_name(wmk_status status)
+{
+    static const char *const names[] = {"ok",     "argument", "input",  "missing",     "mismatch", "unsupported", "secret",
+                                        "exists", "memory",   "system", "interrupted", "numeric",  "internal"};
+    unsigned index = (unsigned)status;
+    return index < sizeof names / sizeof names[0] ? names[index] : "unknown";
+}
+
+#define TEXT_(x) #x
+#define TEXT(x) TEXT_(x)
+const char *wmk_version(void) { return TEXT(WMK_VERSION_MAJOR) "." TEXT(WMK_VERSION_MINOR) "." TEXT(WMK_VERSION_PATCH); }
+
+/* Hostile names may hold terminal escapes; bytes of UTF-8 are let through. */
+static void make_printable(char *text)
+{
+    for (; *text; text++)
+        if ((unsigned char)*text < ' ' || *text == 127) *text = '?';
+}
+
+/* The text is formatted aside first: an argument may be the present message. */
+static void set_message(const char *format, va_list arguments)
+{
+    char text[MESSAGE_BYTES];
+    if (vsnprintf(text, sizeof text, format, arguments) < 0) text[0] = '\0';
+    make_printable(text);
+    memcpy(message, text, sizeof text);
+}
+
+wmk_status wmk_fail(wmk_status status, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    set_message(format, arguments);
+    va_end(arguments);
+    return status;
+}
+
+static void append_message(const char *suffix)
+{
+    size_t length = strlen(message);
+    snprintf(message + length, sizeof message - length, ": %s", suffix);
+    make_printable(message);
+}
+
+wmk_status wmk_fail_errno(const char *format, ...)
+{
+    int error = errno;
+    char reason[128];
+    va_list arguments;
+    va_start(arguments, format);
+    set_message(format, arguments);
+    va_end(arguments);
+    append_message(strerror_r(error, reason, sizeof reason));
+    switch (error) {
+    case ENOENT:
+    case ENOTDIR:
+        return WMK_ERROR_MISSING;
+    case ENOMEM:
+        return WMK_ERROR_MEMORY;
+    case EEXIST:
+        return WMK_ERROR_EXISTS;
+    default:
+        return WMK_ERROR_SYSTEM;
+    }
+}
+
+wmk_status wmk_fail_memory(size_t bytes) { return wmk_fail(WMK_ERROR_MEMORY, "out of memory: %zu bytes were refused", bytes); }
+
+wmk_status wmk_fail_within(wmk_status status, const char *format, ...)
+{
+    char inner[MESSAGE_BYTES];
+    memcpy(inner, message, sizeof inner);
+    va_list arguments;
+    va_start(arguments, format);
+    set_message(format, arguments);
+    va_end(arguments);
+    append_message(inner);
+    return status;
+}
