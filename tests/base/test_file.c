@@ -1,0 +1,203 @@
+/* Files: what is refused, what appears, and that nothing half-written ever does. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "cmocka_wmk.h"
+
+static char folder[] = "/tmp/wmk-test-XXXXXX";
+
+static int enter_folder(void **state)
+{
+    (void)state;
+    return mkdtemp(folder) && chdir(folder) == 0 ? 0 : -1;
+}
+
+static int remove_folder(void **state)
+{
+    (void)state;
+    char command[64];
+    snprintf(command, sizeof command, "rm -rf %s", folder);
+    return chdir("/") == 0 ? system(command) : -1;
+}
+
+static void put(const char *path, const char *text)
+{
+    FILE *file = fopen(path, "w");
+    assert_non_null(file);
+    fputs(text, file);
+    fclose(file);
+}
+
+static void assert_holds(const char *path, const char *text)
+{
+    unsigned char *bytes;
+    size_t size;
+    assert_ok(wmk_file_read(&bytes, &size, path, 1 << 20));
+    assert_int_equal(size, strlen(text));
+    assert_string_equal((char *)bytes, text);
+    free(bytes);
+}
+
+/* Files in the folder whose name begins with ".wmk-". */
+static int leftovers(void)
+{
+    int count = 0;
+    DIR *open_folder = opendir(".");
+    for (struct dirent *entry; (entry = readdir(open_folder));) count += strncmp(entry->d_name, ".wmk-", 5) == 0;
+    closedir(open_folder);
+    return count;
+}
+
+static void maps_show_the_bytes(void **state)
+{
+    (void)state;
+    wmk_map map;
+    put("plain", "abc");
+    assert_ok(wmk_map_open(&map, "plain"));
+    assert_int_equal(map.size, 3);
+    assert_memory_equal(map.data, "abc", 3);
+    wmk_map_close(&map);
+    wmk_map_close(&map);
+    put("empty", "");
+    assert_ok(wmk_map_open(&map, "empty"));
+    assert_null(map.data);
+    assert_int_equal(map.size, 0);
+    wmk_map_close(&map);
+}
+
+static void what_is_no_file_is_refused(void **state)
+{
+    (void)state;
+    wmk_map map;
+    unsigned char *bytes;
+    size_t size;
+    assert_fails(wmk_map_open(&map, "absent"), WMK_ERROR_MISSING, "absent: No such file");
+    assert_fails(wmk_map_open(&map, "."), WMK_ERROR_INPUT, "folder");
+    assert_int_equal(mkfifo("pipe", 0600), 0);
+    assert_fails(wmk_map_open(&map, "pipe"), WMK_ERROR_INPUT, "not a regular file");
+    assert_fails(wmk_file_read(&bytes, &size, "/dev/null", 10), WMK_ERROR_INPUT, "not a regular file");
+    put("big", "12345");
+    assert_fails(wmk_file_read(&bytes, &size, "big", 4), WMK_ERROR_INPUT, "5 bytes, at most 4");
+}
+
+static void an_output_appears_at_commit(void **state)
+{
+    (void)state;
+    wmk_output *output;
+    assert_ok(wmk_output_begin(&output, "new", 0600, false));
+    assert_ok(wmk_output_write(output, "hello ", 6));
+    assert_ok(wmk_output_write(output, "world", 5));
+    assert_ok(wmk_output_write_at(output, "J", 1, 0));
+    assert_int_equal(access("new", F_OK), -1);
+    assert_int_equal(leftovers(), 1);
+    assert_ok(wmk_output_commit(output));
+    assert_holds("new", "Jello world");
+    assert_int_equal(leftovers(), 0);
+    struct stat info;
+    assert_int_equal(stat("new", &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0600);
+}
+
+static void an_existing_file_is_kept(void **state)
+{
+    (void)state;
+    wmk_output *output;
+    put("old", "old");
+    assert_fails(wmk_output_begin(&output, "old", 0666, false), WMK_ERROR_EXISTS, "exists already");
+    assert_ok(wmk_output_begin(&output, "late", 0666, false));
+    put("late", "someone else's");
+    assert_fails(wmk_output_commit(output), WMK_ERROR_EXISTS, "late: exists already");
+    assert_holds("late", "someone else's");
+    assert_ok(wmk_output_begin(&output, "old", 0666, true));
+    assert_ok(wmk_output_write(output, "new", 3));
+    wmk_output_abort(output);
+    assert_holds("old", "old");
+    assert_ok(wmk_output_begin(&output, "old", 0666, true));
+    assert_ok(wmk_output_write(output, "new", 3));
+    assert_ok(wmk_output_commit(output));
+    assert_holds("old", "new");
+    assert_int_equal(leftovers(), 0);
+}
+
+static void bad_places_are_refused(void **state)
+{
+    (void)state;
+    wmk_output *output;
+    assert_fails(wmk_output_begin(&output, "", 0666, false), WMK_ERROR_MISSING, "empty");
+    assert_fails(wmk_output_begin(&output, ".", 0666, true), WMK_ERROR_INPUT, "folder");
+    assert_fails(wmk_output_begin(&output, "/dev/full", 0666, true), WMK_ERROR_INPUT, "not a regular file");
+    assert_fails(wmk_output_begin(&output, "no/such/place", 0666, true), WMK_ERROR_MISSING, "no/such/place");
+    wmk_output_abort(NULL);
+}
+
+static void a_link_stays_a_link(void **state)
+{
+    (void)state;
+    wmk_output *output;
+    put("behind", "old");
+    assert_int_equal(symlink("behind", "link"), 0);
+    assert_ok(wmk_output_begin(&output, "link", 0666, true));
+    assert_ok(wmk_output_write(output, "new", 3));
+    assert_ok(wmk_output_commit(output));
+    assert_holds("behind", "new");
+    struct stat info;
+    assert_int_equal(lstat("link", &info), 0);
+    assert_true(S_ISLNK(info.st_mode));
+}
+
+static void a_copy_is_the_source(void **state)
+{
+    (void)state;
+    enum { SIZE = 3 << 20 };
+    char *text = malloc(SIZE + 1);
+    for (int i = 0; i < SIZE; i++) text[i] = (char)('a' + i % 23);
+    text[SIZE] = 0;
+    put("source", text);
+    wmk_output *output;
+    assert_ok(wmk_output_begin_copy(&output, "copy", 0666, false, "source"));
+    assert_ok(wmk_output_write_at(output, "ZZ", 2, SIZE - 2));
+    assert_ok(wmk_output_write(output, "!", 1));
+    assert_ok(wmk_output_commit(output));
+    wmk_map map;
+    assert_ok(wmk_map_open(&map, "copy"));
+    assert_int_equal(map.size, SIZE + 1);
+    assert_memory_equal(map.data, text, SIZE - 2);
+    assert_memory_equal(map.data + SIZE - 2, "ZZ!", 3);
+    wmk_map_close(&map);
+    free(text);
+}
+
+/* A process that is killed leaves the old file; one that calls wmk_abort_outputs leaves no temporary file either. */
+static void death_leaves_the_old_file(void **state)
+{
+    (void)state;
+    put("kept", "old");
+    pid_t child = fork();
+    if (child == 0) {
+        wmk_output *output;
+        if (wmk_output_begin(&output, "kept", 0666, true) != WMK_OK || wmk_output_write(output, "new", 3) != WMK_OK) _exit(1);
+        wmk_abort_outputs();
+        _exit(0);
+    }
+    int result;
+    assert_int_equal(waitpid(child, &result, 0), child);
+    assert_int_equal(result, 0);
+    assert_int_equal(leftovers(), 0);
+    assert_holds("kept", "old");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(maps_show_the_bytes),      cmocka_unit_test(what_is_no_file_is_refused), cmocka_unit_test(an_output_appears_at_commit),
+        cmocka_unit_test(an_existing_file_is_kept), cmocka_unit_test(bad_places_are_refused),     cmocka_unit_test(a_link_stays_a_link),
+        cmocka_unit_test(a_copy_is_the_source),     cmocka_unit_test(death_leaves_the_old_file),
+    };
+    return cmocka_run_group_tests(tests, enter_folder, remove_folder);
+}
