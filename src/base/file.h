@@ -6,6 +6,9 @@
 #include <stdio.h>
 #include "base/status.h"
 
+/* Not for users, but the training library calls these in the core one. */
+#pragma GCC visibility push(default)
+
 /* A file's bytes, mapped read-only. An empty file maps to data == NULL, size == 0. Directories, pipes and devices are refused
  * (WMK_ERROR_INPUT). */
 typedef struct wmk_map {
@@ -34,5 +37,7 @@ const char *wmk_output_temporary_path(const wmk_output *output);
 /* Frees `output` whether it succeeds or not. */
 wmk_status wmk_output_commit(wmk_output *output);
 void wmk_output_abort(wmk_output *output); /* NULL allowed */
+
+#pragma GCC visibility pop
 
 #endif

@@ -5,6 +5,9 @@
 #include <stdbool.h>
 #include "base/status.h"
 
+/* Not for users, but the training library calls these in the core one. */
+#pragma GCC visibility push(default)
+
 /* *out = a op b; false on overflow (then *out is unspecified). */
 static inline bool wmk_add_u64(uint64_t a, uint64_t b, uint64_t *out) { return !__builtin_add_overflow(a, b, out); }
 static inline bool wmk_mul_u64(uint64_t a, uint64_t b, uint64_t *out) { return !__builtin_mul_overflow(a, b, out); }
@@ -30,5 +33,7 @@ typedef struct wmk_buffer {
 wmk_status wmk_buffer_append(wmk_buffer *buffer, const void *bytes, size_t size);
 __attribute__((format(printf, 2, 3))) wmk_status wmk_buffer_printf(wmk_buffer *buffer, const char *format, ...);
 void wmk_buffer_free(wmk_buffer *buffer);
+
+#pragma GCC visibility pop
 
 #endif

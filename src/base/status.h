@@ -4,6 +4,9 @@
 
 #include <weightmark/base.h>
 
+/* Not for users, but the training library calls these in the core one. */
+#pragma GCC visibility push(default)
+
 /* Sets this thread's message and returns `status`, so that a failing check is one line:
  *     if (count > limit) return wmk_fail(WMK_ERROR_INPUT, "%s: header of %zu bytes, at most %zu are allowed", path, ...);
  * Name what, where and which rule. Control characters in the result are replaced by '?', so hostile names are safe to print. */
@@ -32,5 +35,7 @@ __attribute__((format(printf, 2, 3))) wmk_status wmk_fail_within(wmk_status stat
         (status) = (call);                                                                                                        \
         if ((status) != WMK_OK) goto label;                                                                                       \
     } while (0)
+
+#pragma GCC visibility pop
 
 #endif
