@@ -47,9 +47,13 @@ WMK_EXPORT void wmk_verification_free(wmk_verification *verification); /* frees 
  * a shape that differs is MISMATCH. Other statuses as wmk_mark_read. */
 WMK_EXPORT wmk_status wmk_model_verify(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options);
 
-/* Marks a copy of `model` at `path` (wmk_mark_embed, then a patch). Nothing is left at `path` on failure. */
+/* Told what the mark changes when that is computed and nothing has appeared at `path` yet. Non-zero: stop here. */
+typedef int (*wmk_embed_confirm_fn)(const wmk_embed_summary *summary, void *payload);
+
+/* Marks a copy of `model` at `path` (wmk_mark_embed, then a patch). Nothing is left at `path` on failure. confirm: may be NULL; when it stops the work, nothing is
+ * left at `path` and the status is INTERRUPTED. summary may be NULL. */
 WMK_EXPORT wmk_status wmk_model_embed(const wmk_model *model, const wmk_key *key, const char *path, bool replace, const wmk_embed_options *options,
-                                      wmk_embed_summary *summary);
+                                      wmk_embed_confirm_fn confirm, void *payload, wmk_embed_summary *summary);
 
 #ifdef __cplusplus
 }
