@@ -34,7 +34,9 @@ typedef enum wmk_dtype {
     WMK_F4 = 17,
     WMK_F6_E2M3 = 18,
     WMK_F6_E3M2 = 19,
-    WMK_C64 = 20
+    WMK_C64 = 20,
+    WMK_F8_E4M3FNUZ = 21, /* no infinity, no negative zero */
+    WMK_F8_E5M2FNUZ = 22
 } wmk_dtype;
 
 /* Size of one element in bits; 0 for a value that is no dtype. */

@@ -9,10 +9,10 @@ static const struct {
     uint32_t bits;
     bool is_float;
 } dtypes[] = {
-    {"none", 0, false},    {"f64", 64, true},     {"f32", 32, true},  {"f16", 16, true},  {"bf16", 16, true},    {"f8_e5m2", 8, false},
-    {"f8_e4m3", 8, false}, {"i64", 64, false},    {"i32", 32, false}, {"i16", 16, false}, {"i8", 8, false},      {"u64", 64, false},
-    {"u32", 32, false},    {"u16", 16, false},    {"u8", 8, false},   {"bool", 8, false}, {"f8_e8m0", 8, false}, {"f4", 4, false},
-    {"f6_e2m3", 6, false}, {"f6_e3m2", 6, false}, {"c64", 64, false},
+    {"none", 0, false},    {"f64", 64, true},     {"f32", 32, true},  {"f16", 16, true},         {"bf16", 16, true},        {"f8_e5m2", 8, false},
+    {"f8_e4m3", 8, false}, {"i64", 64, false},    {"i32", 32, false}, {"i16", 16, false},        {"i8", 8, false},          {"u64", 64, false},
+    {"u32", 32, false},    {"u16", 16, false},    {"u8", 8, false},   {"bool", 8, false},        {"f8_e8m0", 8, false},     {"f4", 4, false},
+    {"f6_e2m3", 6, false}, {"f6_e3m2", 6, false}, {"c64", 64, false}, {"f8_e4m3fnuz", 8, false}, {"f8_e5m2fnuz", 8, false},
 };
 
 static unsigned known(wmk_dtype dtype)

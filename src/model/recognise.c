@@ -1,0 +1,50 @@
+/* model/recognise.c - names the files people bring that are not read here, so that a refusal can say what it refuses. */
+#include <string.h>
+
+#include "model/model.h"
+
+static const struct {
+    size_t offset;
+    const char *bytes;
+    size_t size;
+    const char *what;
+} magics[] = {
+    {0, "GGUF", 4, "a GGUF file"},
+    {0, "\x89HDF\r\n\x1a\n", 8, "an HDF5 (Keras) file"},
+    {0, "\x93NUMPY", 6, "a NumPy array file"},
+    {4, "TFL3", 4, "a TFLite file"},
+    {0, "\x1f\x8b", 2, "a gzip file"},
+    {0, "\x28\xb5\x2f\xfd", 4, "a zstd file"},
+    {257, "ustar", 5, "a tar archive"},
+};
+
+static bool contains(const unsigned char *bytes, size_t size, const char *text) { return memmem(bytes, size, text, strlen(text)) != NULL; }
+
+/* The names in a zip's first local headers tell whose it is. */
+static const char *zip(const unsigned char *bytes, size_t size)
+{
+    if (size > 4096) size = 4096;
+    if (contains(bytes, size, "data.pkl")) return "a PyTorch (zip) file";
+    if (contains(bytes, size, ".npy")) return "a NumPy .npz file";
+    if (contains(bytes, size, "metadata.json") || contains(bytes, size, "model.weights.h5")) return "a Keras (zip) file";
+    return "a zip archive";
+}
+
+/* ONNX has no magic: a ModelProto begins with field 1, ir_version, a small number, then producer_name, another string of the model's head, its graph or its imports. */
+static bool is_onnx(const unsigned char *bytes, size_t size)
+{
+    return size > 4 && bytes[0] == 0x08 && bytes[1] >= 1 && bytes[1] <= 32 && memchr("\x12\x1a\x22\x28\x32\x3a\x42", bytes[2], 7) != NULL;
+}
+
+const char *wmk_recognise(const unsigned char *bytes, size_t size)
+{
+    for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
+        if (size >= magics[i].offset + magics[i].size && memcmp(bytes + magics[i].offset, magics[i].bytes, magics[i].size) == 0)
+            return magics[i].what;
+    if (size >= 4 && memcmp(bytes, "PK\x03\x04", 4) == 0) return zip(bytes, size);
+    if (size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return "a pickle (PyTorch before 1.6)";
+    if (is_onnx(bytes, size)) return "an ONNX file";
+    if (size > 0 && bytes[0] == '{' && contains(bytes, size < 65536 ? size : 65536, "\"weight_map\""))
+        return "an index of a sharded model (.index.json)";
+    return NULL;
+}
