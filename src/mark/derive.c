@@ -1,0 +1,34 @@
+/* Sub-keys, key stream, and b. */
+#include "mark/derive.h"
+#include <sodium.h>
+#include <string.h>
+
+#define CONTEXT "wmk-mark"
+_Static_assert(sizeof CONTEXT - 1 == crypto_kdf_CONTEXTBYTES && WMK_SEED_BYTES == crypto_kdf_KEYBYTES, "sizes of crypto_kdf");
+_Static_assert(WMK_SUBKEY_BYTES == crypto_stream_chacha20_KEYBYTES, "key size of ChaCha20");
+
+void wmk_subkey(uint8_t subkey[WMK_SUBKEY_BYTES], uint64_t number, const uint8_t seed[WMK_SEED_BYTES])
+{
+    crypto_kdf_derive_from_key(subkey, WMK_SUBKEY_BYTES, number, CONTEXT, seed); /* fails only for lengths out of range */
+}
+
+void wmk_key_stream(uint8_t *out, size_t bytes, const uint8_t subkey[WMK_SUBKEY_BYTES], uint64_t nonce, uint64_t block)
+{
+    uint8_t n[crypto_stream_chacha20_NONCEBYTES];
+    wmk_store_u64(n, nonce);
+    memset(out, 0, bytes);
+    crypto_stream_chacha20_xor_ic(out, out, bytes, n, block, subkey);
+}
+
+void wmk_key_bits(const wmk_key *key, uint8_t *b)
+{
+    if (key->ones) {
+        memset(b, 1, key->T);
+        return;
+    }
+    uint8_t stream[WMK_BITS_MAX / 8];
+    size_t bytes = (key->T + 7) / 8;
+    wmk_key_stream(stream, bytes, key->secret->bits, 0, 0);
+    for (uint32_t j = 0; j < key->T; j++) b[j] = stream[j / 8] >> j % 8 & 1;
+    sodium_memzero(stream, bytes);
+}

@@ -1,0 +1,128 @@
+/* Where in the key stream an element of X lies, and the public access to X. */
+#include "mark/x.h"
+#include "base/memory.h"
+#include "mark/derive.h"
+#include "mark/x_deal.h"
+#include "mark/x_normal.h"
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define NORMALS_PER_BLOCK (WMK_BLOCK_BYTES / 4)
+#define DEALS_PER_BLOCK (WMK_BLOCK_BYTES / 2)
+#define CHUNK_BYTES 8192 /* of key stream made and converted while it is in the first-level cache; whole blocks */
+
+/* The key stream is written into x itself and converted there: nothing secret is left over but x. */
+void wmk_x_normal_by(const wmk_normal_form *form, const wmk_key *key, uint32_t row, uint64_t column, size_t count, float *x)
+{
+    const uint8_t *subkey = key->secret->x;
+    size_t skip = column % NORMALS_PER_BLOCK;
+    if (skip && count) { /* begins inside a block */
+        float block[NORMALS_PER_BLOCK];
+        wmk_key_stream((uint8_t *)block, sizeof block, subkey, row, column / NORMALS_PER_BLOCK);
+        size_t n = NORMALS_PER_BLOCK - skip < count ? NORMALS_PER_BLOCK - skip : count;
+        memcpy(x, block + skip, n * sizeof *x);
+        form->convert(x, n);
+        sodium_memzero(block, sizeof block);
+        column += n, x += n, count -= n;
+    }
+    while (count) {
+        size_t n = count < CHUNK_BYTES / 4 ? count : CHUNK_BYTES / 4;
+        wmk_key_stream((uint8_t *)x, n * 4, subkey, row, column / NORMALS_PER_BLOCK);
+        form->convert(x, n);
+        column += n, x += n, count -= n;
+    }
+}
+
+void wmk_x_normal(const wmk_key *key, uint32_t row, uint64_t column, size_t count, float *x)
+{
+    wmk_x_normal_by(wmk_normal_form_best(), key, row, column, count, x);
+}
+
+void wmk_x_deal_by(const wmk_deal_form *form, const wmk_key *key, uint64_t column, size_t count, uint16_t *row, int8_t *sign)
+{
+    const uint8_t *subkey = key->secret->x;
+    size_t skip = column % DEALS_PER_BLOCK;
+    if (skip && count) {
+        uint16_t block[DEALS_PER_BLOCK];
+        wmk_key_stream((uint8_t *)block, sizeof block, subkey, 0, column / DEALS_PER_BLOCK);
+        size_t n = DEALS_PER_BLOCK - skip < count ? DEALS_PER_BLOCK - skip : count;
+        memcpy(row, block + skip, n * sizeof *row);
+        form->convert(row, sign, n, key->T);
+        sodium_memzero(block, sizeof block);
+        column += n, row += n, sign += n, count -= n;
+    }
+    while (count) {
+        size_t n = count < CHUNK_BYTES / 2 ? count : CHUNK_BYTES / 2;
+        wmk_key_stream((uint8_t *)row, n * 2, subkey, 0, column / DEALS_PER_BLOCK);
+        form->convert(row, sign, n, key->T);
+        column += n, row += n, sign += n, count -= n;
+    }
+}
+
+void wmk_x_deal(const wmk_key *key, uint64_t column, size_t count, uint16_t *row, int8_t *sign)
+{
+    wmk_x_deal_by(wmk_deal_form_best(), key, column, count, row, sign);
+}
+
+/* Scheme partition, dense: the sign where the column was dealt to this row. */
+static wmk_status dense_partition(const wmk_key *key, uint32_t row, uint64_t column, size_t count, float *x)
+{
+    uint16_t rows[1024];
+    int8_t signs[1024];
+    while (count) {
+        size_t n = count < 1024 ? count : 1024;
+        wmk_x_deal(key, column, n, rows, signs);
+        for (size_t i = 0; i < n; i++) x[i] = rows[i] == row ? (float)signs[i] : 0.0f;
+        column += n, x += n, count -= n;
+    }
+    sodium_memzero(rows, sizeof rows);
+    sodium_memzero(signs, sizeof signs);
+    return WMK_OK;
+}
+
+/* Schemes direct and diff, dense. */
+static wmk_status dense_columns(const wmk_key *key, uint32_t row, uint64_t column, size_t count, float *x)
+{
+    uint64_t *place;
+    WMK_TRY(wmk_alloc(&place, 2 * (size_t)key->T, sizeof *place));
+    bool diff = key->scheme == WMK_SCHEME_DIFF;
+    wmk_status status = wmk_x_columns(key, place, diff ? place + key->T : NULL);
+    if (status == WMK_OK) {
+        memset(x, 0, count * sizeof *x);
+        if (place[row] - column < count) x[place[row] - column] = 1.0f; /* below `column` wraps to a large number */
+        if (diff && place[key->T + row] - column < count) x[place[key->T + row] - column] = -1.0f;
+    }
+    sodium_memzero(place, 2 * (size_t)key->T * sizeof *place);
+    free(place);
+    return status;
+}
+
+static wmk_status check_columns(const wmk_key *key, uint64_t column, size_t count)
+{
+    if (column > key->M || count > key->M - column)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "columns %llu + %zu of X are outside M = %llu", (unsigned long long)column, count, (unsigned long long)key->M);
+    return WMK_OK;
+}
+
+wmk_status wmk_key_x(const wmk_key *key, uint32_t row, uint64_t column, size_t count, float *x)
+{
+    if (row >= key->T) return wmk_fail(WMK_ERROR_ARGUMENT, "row %u of X is outside T = %u", row, key->T);
+    WMK_TRY(check_columns(key, column, count));
+    switch (key->scheme) {
+    case WMK_SCHEME_RANDOM: wmk_x_normal(key, row, column, count, x); return WMK_OK;
+    case WMK_SCHEME_PARTITION: return dense_partition(key, row, column, count, x);
+    case WMK_SCHEME_DIRECT:
+    case WMK_SCHEME_DIFF: return dense_columns(key, row, column, count, x);
+    }
+    return wmk_fail(WMK_ERROR_INTERNAL, "a key of scheme %d", (int)key->scheme);
+}
+
+wmk_status wmk_key_partition(const wmk_key *key, uint64_t column, size_t count, uint16_t *row, int8_t *sign)
+{
+    if (key->scheme != WMK_SCHEME_PARTITION)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "rows are dealt by scheme partition only, this key's is %s", wmk_scheme_name(key->scheme));
+    WMK_TRY(check_columns(key, column, count));
+    wmk_x_deal(key, column, count, row, sign);
+    return WMK_OK;
+}
