@@ -1,0 +1,163 @@
+/* mark_file/targets.c - which tensors of a model a mark can go into, and choosing among them. */
+#include <fnmatch.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <weightmark/mark_file.h>
+#include "base/memory.h"
+
+void wmk_targets_free(wmk_targets *targets)
+{
+    for (size_t i = 0; i < targets->count; i++) free((void *)(uintptr_t)targets->target[i].name);
+    free(targets->target);
+    *targets = (wmk_targets){NULL, 0};
+}
+
+/* Appends a copy; room for it is there. */
+static wmk_status add(wmk_targets *targets, const wmk_target *target)
+{
+    char *name;
+    WMK_TRY(wmk_strdup(&name, target->name));
+    targets->target[targets->count] = *target;
+    targets->target[targets->count++].name = name;
+    return WMK_OK;
+}
+
+/* A float tensor of rank >= 2 with a layout and at least one element. */
+static bool can_carry(const wmk_tensor_view *view)
+{
+    if (!wmk_dtype_is_float(view->dtype) || !view->data || view->rank < 2 || !wmk_layout_is_valid(view->layout, view->rank)) return false;
+    for (uint32_t axis = 0; axis < view->rank; axis++)
+        if (view->shape[axis] == 0) return false;
+    return true;
+}
+
+wmk_status wmk_targets_of_model(wmk_targets *out, const wmk_model *model)
+{
+    wmk_targets targets = {NULL, 0};
+    size_t count = wmk_model_tensor_count(model);
+    wmk_status status = wmk_alloc(&targets.target, count, sizeof *targets.target);
+    for (size_t i = 0; status == WMK_OK && i < count; i++) {
+        const wmk_tensor_view *view = &wmk_model_tensor_at(model, i)->view;
+        if (!can_carry(view)) continue;
+        wmk_target target = {.name = view->name, .rank = view->rank};
+        memcpy(target.layout, view->layout, sizeof target.layout);
+        memcpy(target.shape, view->shape, sizeof target.shape);
+        status = add(&targets, &target);
+    }
+    if (status == WMK_OK)
+        *out = targets;
+    else
+        wmk_targets_free(&targets);
+    return status;
+}
+
+/* ---- selectors ---- */
+
+/* Digits at *text: their value, with *text past them; -1: none, or more than 6. */
+static long number(const char **text)
+{
+    long value = 0;
+    const char *at = *text;
+    for (; *at >= '0' && *at <= '9' && at - *text < 7; at++) value = value * 10 + (*at - '0');
+    if (at == *text || at - *text == 7) return -1;
+    *text = at;
+    return value;
+}
+
+/* The block B of "conv<group>.B.conv2.weight"; -1: another name. */
+static long second_convolution_block(const char *name, long group)
+{
+    if (strncmp(name, "conv", 4) != 0) return -1;
+    name += 4;
+    if (number(&name) != group || *name++ != '.') return -1;
+    long block = number(&name);
+    return block >= 0 && strcmp(name, ".conv2.weight") == 0 ? block : -1;
+}
+
+/* The group G of a selector "convG"; -1: another selector. */
+static long selected_group(const char *selector)
+{
+    if (strncmp(selector, "conv", 4) != 0) return -1;
+    selector += 4;
+    long group = number(&selector);
+    return *selector == '\0' ? group : -1;
+}
+
+/* Marks in chosen [from->count] what `selector` names; false: nothing. */
+static bool choose(bool *chosen, const wmk_targets *from, const char *selector)
+{
+    bool any = false;
+    long group = selected_group(selector), block, last_block = -1;
+    size_t last = 0;
+    for (size_t i = 0; i < from->count; i++) {
+        if (strcmp(from->target[i].name, selector) != 0) continue;
+        return chosen[i] = true;
+    }
+    for (size_t i = 0; i < from->count; i++) {
+        const wmk_target *target = &from->target[i];
+        bool hit = strcmp(selector, "all") == 0      ? true
+                   : strcmp(selector, "conv") == 0   ? target->rank >= 3
+                   : strcmp(selector, "linear") == 0 ? target->rank == 2
+                                                     : fnmatch(selector, target->name, 0) == 0;
+        if (hit) chosen[i] = any = true;
+        if (group >= 0 && (block = second_convolution_block(target->name, group)) > last_block) {
+            last_block = block;
+            last = i;
+        }
+    }
+    if (last_block >= 0) chosen[last] = any = true;
+    return any;
+}
+
+/* MISSING, with what there is. */
+static wmk_status nothing(const wmk_targets *from, const char *selector)
+{
+    enum { SHOWN = 12 };
+    wmk_buffer list = {0};
+    for (size_t i = 0; i < from->count && i < SHOWN; i++) {
+        wmk_status status = wmk_buffer_printf(&list, "%s%s", i ? ", " : "", from->target[i].name);
+        if (status != WMK_OK) {
+            wmk_buffer_free(&list);
+            return status;
+        }
+    }
+    wmk_status status =
+        from->count == 0 ? wmk_fail(WMK_ERROR_MISSING, "target \"%s\" matches nothing: there is no tensor a mark can go into", selector)
+        : from->count <= SHOWN
+            ? wmk_fail(WMK_ERROR_MISSING, "target \"%s\" matches nothing; there are: %.*s", selector, (int)list.size, (char *)list.data)
+            : wmk_fail(WMK_ERROR_MISSING, "target \"%s\" matches nothing; there are: %.*s and %zu more", selector, (int)list.size, (char *)list.data,
+                       from->count - SHOWN);
+    wmk_buffer_free(&list);
+    return status;
+}
+
+static wmk_status choose_all(bool *chosen, const wmk_targets *from, char *selectors)
+{
+    for (char *selector = selectors, *next; selector; selector = next) {
+        next = strchr(selector, ',');
+        if (next) *next++ = '\0';
+        if (!choose(chosen, from, selector)) return nothing(from, selector);
+    }
+    return WMK_OK;
+}
+
+wmk_status wmk_targets_select(wmk_targets *out, const wmk_targets *from, const char *selectors)
+{
+    bool *chosen = NULL;
+    char *text = NULL;
+    wmk_targets targets = {NULL, 0};
+    wmk_status status;
+    WMK_TRY_GOTO(status, wmk_alloc(&chosen, from->count, sizeof *chosen), done);
+    WMK_TRY_GOTO(status, wmk_strdup(&text, selectors), done);
+    WMK_TRY_GOTO(status, wmk_alloc(&targets.target, from->count, sizeof *targets.target), done);
+    WMK_TRY_GOTO(status, choose_all(chosen, from, text), done);
+    for (size_t i = 0; i < from->count; i++)
+        if (chosen[i]) WMK_TRY_GOTO(status, add(&targets, &from->target[i]), done);
+    *out = targets;
+done:
+    if (status != WMK_OK) wmk_targets_free(&targets);
+    free(text);
+    free(chosen);
+    return status;
+}
