@@ -28,7 +28,7 @@ static wmk_status read_back(const wmk_patch *patch, const wmk_key *key, wmk_tens
     return status;
 }
 
-typedef struct job {
+typedef struct embedding {
     const wmk_model *model;
     const wmk_key *key;
     const wmk_embed_options *options;
@@ -37,9 +37,9 @@ typedef struct job {
     wmk_embed_summary *summary;
     wmk_tensor_view *views; /* [targets] */
     void **outputs;         /* [targets] */
-} job;
+} embedding;
 
-static wmk_status embed_into(wmk_patch *patch, const job *job)
+static wmk_status embed_into(wmk_patch *patch, const embedding *job)
 {
     size_t count = wmk_key_target_count(job->key);
     for (size_t i = 0; i < count; i++) {
@@ -55,7 +55,7 @@ static wmk_status embed_into(wmk_patch *patch, const job *job)
 }
 
 /* So that nothing is copied for a key that cannot go in. */
-static wmk_status check_fit(const job *job)
+static wmk_status check_fit(const embedding *job)
 {
     for (size_t i = 0; i < wmk_key_target_count(job->key); i++) {
         const wmk_tensor_view *view = &job->views[i];
@@ -70,7 +70,7 @@ wmk_status wmk_model_embed(const wmk_model *model, const wmk_key *key, const cha
                            wmk_embed_confirm_fn confirm, void *payload, wmk_embed_summary *summary)
 {
     wmk_embed_summary own;
-    job job = {model, key, options, confirm, payload, summary ? summary : &own, NULL, NULL};
+    embedding job = {model, key, options, confirm, payload, summary ? summary : &own, NULL, NULL};
     size_t count = wmk_key_target_count(key), missing;
     wmk_patch *patch = NULL;
     wmk_status status;
