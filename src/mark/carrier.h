@@ -1,0 +1,60 @@
+/* mark/carrier.h - the carrier vector w in R^M, from weight tensors of any float type and layout (docs/spec.md, "Carriers and reading"). */
+#ifndef WMK_MARK_CARRIER_H
+#define WMK_MARK_CARRIER_H
+
+#include "base/status.h"
+#include <weightmark/mark.h>
+
+enum { WMK_AXIS_D, WMK_AXIS_H, WMK_AXIS_W, WMK_AXIS_I, WMK_AXES };
+
+/* How one view stores one target. Axes that a layout lacks have extent 1. Filter f's canonical position p = ((d H + h) W + w) I + i. */
+typedef struct wmk_place {
+    uint64_t extent[WMK_AXES], stride[WMK_AXES]; /* elements; stride: from one index to the next in the view */
+    uint64_t filters, filter_stride;
+    uint64_t per_filter;   /* product of extent */
+    uint64_t outer, inner; /* the view is [outer][filters][inner] */
+    uint64_t column;       /* the target's first column of X */
+    uint64_t filter;       /* the number of its first filter, counted over all targets */
+} wmk_place;
+
+/* w of a key in some views. */
+typedef struct wmk_vector {
+    const wmk_tensor_view *views; /* [count], borrowed */
+    wmk_place *place;             /* [count] */
+    size_t count;
+    wmk_carrier carrier;
+    bool normalized;  /* all but the mean of a single target */
+    uint64_t m;       /* columns */
+    uint64_t filters; /* over all targets */
+    double *mean;     /* carrier mean: w, [m] */
+    double *rms;      /* what the weights were divided by, 0 where there was nothing to divide. mean: [count], 1 when raw; weights: [filters] */
+    double *inverse;  /* 1 / rms, 0 for 0 */
+    uint64_t weights_read, weights_missing;
+} wmk_vector;
+
+/* Checks the views against the key's targets and takes means or root mean squares. Statuses as wmk_mark_read. */
+wmk_status wmk_vector_open(wmk_vector *out, const wmk_key *key, const wmk_tensor_view *views);
+void wmk_vector_close(wmk_vector *vector); /* a zeroed one is allowed */
+
+/* w of columns [column, column + count). Any order of calls; slow next to the tiles of carrier_tile.h where a view is not in canonical order. */
+void wmk_vector_block(const wmk_vector *vector, uint64_t column, size_t count, double *w);
+
+/* Places of all targets, views checked (shape, dtype, finiteness not yet). place [target count]; *filters may be NULL. */
+wmk_status wmk_places_make(wmk_place *place, const wmk_key *key, const wmk_tensor_view *views, uint64_t *filters);
+/* Element number of canonical position p of filter f in the view. */
+uint64_t wmk_place_element(const wmk_place *place, uint64_t p, uint64_t filter);
+/* position[u * inner + q] = the canonical position p of the elements (u, any filter, q); [per_filter]. */
+void wmk_place_positions(const wmk_place *place, uint64_t *position);
+
+/* squares [filters]: the sum of squares of each filter. Threads; the result does not depend on their number. */
+void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place, double *squares);
+/* sums [outer * inner]: the sum over filters, in the view's order. The same. */
+void wmk_view_filter_sums(const wmk_tensor_view *view, const wmk_place *place, double *sums);
+/* `count` elements from number `element` on, as double. */
+void wmk_view_read(const wmk_tensor_view *view, uint64_t element, size_t count, double *out);
+/* INPUT, naming the first element that is no finite number, or one whose square is not. */
+wmk_status wmk_view_not_finite(const wmk_tensor_view *view, const wmk_place *place);
+/* The name to put into a message. */
+const char *wmk_view_name(const wmk_key *key, const wmk_tensor_view *views, size_t target);
+
+#endif

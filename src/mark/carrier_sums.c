@@ -1,0 +1,122 @@
+/* mark/carrier_sums.c - sums over whole views, read front to back: squares of each filter, and the sum over filters. */
+#include "mark/carrier.h"
+
+#include <math.h>
+
+#include "base/convert.h"
+#include "base/memory.h"
+
+#define BLOCK 1024 /* elements converted at a time */
+
+void wmk_view_read(const wmk_tensor_view *view, uint64_t element, size_t count, double *out)
+{
+    wmk_read_f64(out, (const unsigned char *)view->data + element * (wmk_dtype_bits(view->dtype) / 8), view->dtype, count);
+}
+
+static double sum_of_squares(const double *x, size_t count)
+{
+    double a[8] = {0};
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        for (int l = 0; l < 8; l++) a[l] += x[i + l] * x[i + l];
+    for (; i < count; i++) a[0] += x[i] * x[i];
+    return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
+}
+
+/* Filters [first, last): their elements are one run of the view for each outer index. */
+static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint64_t first, uint64_t last, double *squares)
+{
+    double x[BLOCK];
+    for (uint64_t f = first; f < last; f++) squares[f] = 0;
+    for (uint64_t u = 0; u < place->outer; u++) {
+        uint64_t base = (u * place->filters + first) * place->inner;
+        if (place->inner == 1) {
+            wmk_view_read(view, base, (size_t)(last - first), x);
+            for (uint64_t f = first; f < last; f++) squares[f] += x[f - first] * x[f - first];
+            continue;
+        }
+        if (place->inner <= BLOCK) {
+            wmk_view_read(view, base, (size_t)((last - first) * place->inner), x);
+            for (uint64_t f = first; f < last; f++) squares[f] += sum_of_squares(x + (f - first) * place->inner, (size_t)place->inner);
+            continue;
+        }
+        for (uint64_t q = 0; q < place->inner; q += BLOCK) { /* last == first + 1 */
+            size_t n = place->inner - q < BLOCK ? (size_t)(place->inner - q) : BLOCK;
+            wmk_view_read(view, base + q, n, x);
+            squares[first] += sum_of_squares(x, n);
+        }
+    }
+}
+
+void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place, double *squares)
+{
+    uint64_t group = place->inner >= BLOCK ? 1 : BLOCK / place->inner, groups = (place->filters + group - 1) / group;
+#pragma omp parallel for schedule(static) if (place->filters * place->per_filter > 16384)
+    for (uint64_t g = 0; g < groups; g++) {
+        uint64_t first = g * group, last = first + group < place->filters ? first + group : place->filters;
+        squares_of(view, place, first, last, squares);
+    }
+}
+
+/* The inner dimension is long: a run of it, over all filters. */
+static void sums_of_run(const wmk_tensor_view *view, const wmk_place *place, uint64_t u, uint64_t q, size_t n, double *sums)
+{
+    double x[BLOCK];
+    for (size_t i = 0; i < n; i++) sums[i] = 0;
+    for (uint64_t f = 0; f < place->filters; f++) {
+        wmk_view_read(view, (u * place->filters + f) * place->inner + q, n, x);
+        for (size_t i = 0; i < n; i++) sums[i] += x[i];
+    }
+}
+
+/* It is short: whole filters are converted together. */
+static void sums_of_outer(const wmk_tensor_view *view, const wmk_place *place, uint64_t u, double *sums)
+{
+    double x[BLOCK];
+    uint64_t inner = place->inner, group = BLOCK / inner;
+    for (uint64_t q = 0; q < inner; q++) sums[q] = 0;
+    for (uint64_t f = 0; f < place->filters; f += group) {
+        uint64_t n = place->filters - f < group ? place->filters - f : group;
+        wmk_view_read(view, (u * place->filters + f) * inner, (size_t)(n * inner), x);
+        for (uint64_t k = 0; k < n; k++)
+            for (uint64_t q = 0; q < inner; q++) sums[q] += x[k * inner + q];
+    }
+}
+
+void wmk_view_filter_sums(const wmk_tensor_view *view, const wmk_place *place, double *sums)
+{
+    bool large = place->filters * place->per_filter > 16384;
+    if (place->inner < 128) {
+#pragma omp parallel for schedule(static) if (large)
+        for (uint64_t u = 0; u < place->outer; u++) sums_of_outer(view, place, u, sums + u * place->inner);
+        return;
+    }
+    uint64_t run = place->inner < 2 * BLOCK ? 128 : BLOCK, runs = (place->inner + run - 1) / run;
+#pragma omp parallel for collapse(2) schedule(static) if (large)
+    for (uint64_t u = 0; u < place->outer; u++)
+        for (uint64_t r = 0; r < runs; r++) {
+            uint64_t q = r * run, n = place->inner - q < run ? place->inner - q : run;
+            sums_of_run(view, place, u, q, (size_t)n, sums + u * place->inner + q);
+        }
+}
+
+wmk_status wmk_view_not_finite(const wmk_tensor_view *view, const wmk_place *place)
+{
+    const char *name = view->name != NULL ? view->name : "(unnamed)";
+    uint64_t count = place->filters * place->per_filter;
+    double largest = 0;
+    uint64_t at = 0;
+    for (uint64_t e = 0; e < count; e += BLOCK) {
+        double x[BLOCK];
+        size_t n = count - e < BLOCK ? (size_t)(count - e) : BLOCK;
+        wmk_view_read(view, e, n, x);
+        for (size_t i = 0; i < n; i++) {
+            if (!isfinite(x[i])) return wmk_fail(WMK_ERROR_INPUT, "tensor %s: element %llu is %s", name, (unsigned long long)(e + i), isnan(x[i]) ? "not a number" : "infinite");
+            if (fabs(x[i]) > largest) {
+                largest = fabs(x[i]);
+                at = e + i;
+            }
+        }
+    }
+    return wmk_fail(WMK_ERROR_INPUT, "tensor %s: element %llu is %g: too large to square", name, (unsigned long long)at, largest);
+}

@@ -1,0 +1,29 @@
+/* mark/carrier_tile.h - single weights of every size of model, in canonical runs: the views are walked in tiles that fit the cache, transposed
+ * from the view's order into the canonical one, and each run comes with its rows and signs of X (scheme partition). */
+#ifndef WMK_MARK_CARRIER_TILE_H
+#define WMK_MARK_CARRIER_TILE_H
+
+#include "mark/carrier.h"
+
+#define WMK_CHUNKS_MAX 64 /* parts of the work, each with its own sums: fixed, so that results do not depend on the number of threads */
+
+/* Neighbouring filters at one position of the filter: neighbouring columns. */
+typedef struct wmk_strip {
+    double *value;         /* [count] the weights as stored, not yet divided; a visitor that writes puts the new ones here */
+    const uint16_t *row;   /* [count] */
+    const int8_t *sign;    /* [count] */
+    const double *inverse; /* [count] 1 / RMS of the filters */
+    uint64_t filter;       /* number of the first filter, over all targets */
+    size_t count;
+    wmk_dtype dtype;
+} wmk_strip;
+/* chunk: in [0, WMK_CHUNKS_MAX); visits of one chunk come one after the other in a fixed order, chunks run at the same time. */
+typedef void (*wmk_strip_visit)(void *payload, uint32_t chunk, const wmk_strip *strip);
+
+/* How many chunks wmk_tiles_walk will use. */
+uint32_t wmk_tiles_chunks(const wmk_vector *vector);
+/* Visits every weight that is there once. outputs: NULL, or where the visitor's values go (each in its view's type and order; may be the view's
+ * own data). MEMORY. */
+wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, wmk_strip_visit visit, void *payload, void *const *outputs);
+
+#endif

@@ -1,0 +1,203 @@
+/* mark/read.c - y_j = X_j . w, and what it means in units of an unmarked model's deviation. */
+#include "mark/read.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+#include "base/memory.h"
+#include "mark/carrier_tile.h"
+#include "mark/key.h"
+#include "mark/x.h"
+
+#define COLUMNS 16384 /* of w held at a time, scheme random */
+#define PIECE 1024    /* of a row of X held at a time */
+
+static wmk_status make_reading(wmk_reading **out, uint32_t T)
+{
+    wmk_reading *r = NULL;
+    WMK_TRY(wmk_alloc(&r, 1, sizeof *r));
+    r->T = T;
+    wmk_status status;
+    WMK_TRY_GOTO(status, wmk_alloc(&r->y, T, sizeof *r->y), failed);
+    WMK_TRY_GOTO(status, wmk_alloc(&r->score, T, sizeof *r->score), failed);
+    WMK_TRY_GOTO(status, wmk_alloc(&r->bit, T, 1), failed);
+    WMK_TRY_GOTO(status, wmk_alloc(&r->erased, T, 1), failed);
+    *out = r;
+    return WMK_OK;
+failed:
+    wmk_reading_free(r);
+    return status;
+}
+
+void wmk_reading_free(wmk_reading *reading)
+{
+    if (reading == NULL) return;
+    free(reading->y);
+    free(reading->score);
+    free(reading->bit);
+    free(reading->erased);
+    free(reading);
+}
+
+/* dot = X_j . w, scale = the length of w where row j sees it. raw: y keeps its own units (single-target mean). */
+static void settle(wmk_reading *r, uint32_t j, double dot, double scale, double deviation, bool raw, bool erased)
+{
+    r->erased[j] = erased;
+    r->score[j] = erased ? 0 : dot / deviation;
+    r->y[j] = raw ? dot : erased ? 0 : dot / scale;
+    r->bit[j] = r->y[j] >= 0;
+}
+
+static double dot(const float *x, const double *w, size_t count)
+{
+    double a[8] = {0};
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8)
+        for (int l = 0; l < 8; l++) a[l] += (double)x[i + l] * w[i + l];
+    for (; i < count; i++) a[0] += (double)x[i] * w[i];
+    return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
+}
+
+static wmk_status read_random(wmk_reading *r, const wmk_key *key, const wmk_vector *vector)
+{
+    double *w = NULL, squares = 0;
+    WMK_TRY(wmk_alloc(&w, vector->m < COLUMNS ? vector->m : COLUMNS, sizeof *w));
+    for (uint64_t column = 0; column < vector->m; column += COLUMNS) {
+        size_t n = vector->m - column < COLUMNS ? (size_t)(vector->m - column) : COLUMNS;
+        wmk_vector_block(vector, column, n, w);
+        double here = 0;
+        for (size_t i = 0; i < n; i++) here += w[i] * w[i];
+        squares += here;
+        if (here == 0) continue; /* missing or all zeros */
+#pragma omp parallel for schedule(dynamic, 4)
+        for (uint32_t j = 0; j < r->T; j++) {
+            float x[PIECE];
+            double sum = 0;
+            for (size_t i = 0; i < n; i += PIECE) {
+                size_t now = n - i < PIECE ? n - i : PIECE;
+                wmk_x_normal(key, j, column + i, now, x);
+                sum += dot(x, w + i, now);
+            }
+            r->y[j] += sum;
+        }
+    }
+    free(w);
+    double length = sqrt(squares);
+    for (uint32_t j = 0; j < r->T; j++) settle(r, j, r->y[j], length, length, !vector->normalized, length == 0);
+    return WMK_OK;
+}
+
+static double mean_square(const wmk_vector *vector)
+{
+    double squares = 0;
+    for (uint64_t c = 0; c < vector->m; c++) squares += vector->mean[c] * vector->mean[c];
+    return squares / (double)vector->m;
+}
+
+static wmk_status read_columns(wmk_reading *r, const wmk_key *key, const wmk_vector *vector)
+{
+    bool diff = key->scheme == WMK_SCHEME_DIFF;
+    uint64_t *column = NULL;
+    WMK_TRY(wmk_alloc(&column, (size_t)r->T * 2, sizeof *column));
+    wmk_status status;
+    WMK_TRY_GOTO(status, wmk_x_columns(key, column, diff ? column + r->T : NULL), done);
+    /* Raw: a difference of two has twice the variance of one. */
+    double raw = vector->normalized ? 0 : sqrt(mean_square(vector) * (diff ? 2 : 1));
+    for (uint32_t j = 0; j < r->T; j++) {
+        double plus, minus = 0;
+        wmk_vector_block(vector, column[j], 1, &plus);
+        if (diff) wmk_vector_block(vector, column[r->T + j], 1, &minus);
+        double length = diff ? sqrt(plus * plus + minus * minus) : fabs(plus);
+        settle(r, j, plus - minus, length, vector->normalized ? length : raw, !vector->normalized, length == 0);
+    }
+done:
+    free(column);
+    return status;
+}
+
+/* Sums of one row over the columns dealt to it. One 16-byte add a weight. */
+typedef double pair __attribute__((vector_size(16))); /* {sum of sign * w, sum of w squared} */
+
+static inline void deal_out(pair *sum, const double *w, const double *inverse, const uint16_t *row, const int8_t *sign, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        double v = w[i] * inverse[i], s = sign[i];
+        sum[row[i]] += (pair){v, v} * (pair){s, v};
+    }
+}
+
+typedef struct deal_sums {
+    pair *sum; /* [chunk][T] */
+    uint32_t T;
+} deal_sums;
+
+static void visit_deal(void *payload, uint32_t chunk, const wmk_strip *strip)
+{
+    const deal_sums *to = payload;
+    deal_out(to->sum + (size_t)chunk * to->T, strip->value, strip->inverse, strip->row, strip->sign, strip->count);
+}
+
+static void deal_mean(pair *sum, const wmk_key *key, const wmk_vector *vector)
+{
+    enum { RUN = 2048 };
+    double one[RUN];
+    uint16_t row[RUN];
+    int8_t sign[RUN];
+    for (int i = 0; i < RUN; i++) one[i] = 1;
+    for (uint64_t column = 0; column < vector->m; column += RUN) {
+        size_t n = vector->m - column < RUN ? (size_t)(vector->m - column) : RUN;
+        wmk_x_deal(key, column, n, row, sign);
+        deal_out(sum, vector->mean + column, one, row, sign, n);
+    }
+}
+
+static wmk_status read_partition(wmk_reading *r, const wmk_key *key, const wmk_vector *vector)
+{
+    bool mean = vector->carrier == WMK_CARRIER_MEAN;
+    uint32_t chunks = mean ? 1 : wmk_tiles_chunks(vector);
+    deal_sums to = {.T = r->T};
+    WMK_TRY(wmk_alloc_aligned(&to.sum, (size_t)chunks * r->T * sizeof *to.sum));
+    wmk_status status = WMK_OK;
+    if (mean) deal_mean(to.sum, key, vector);
+    else WMK_TRY_GOTO(status, wmk_tiles_walk(key, vector, visit_deal, &to, NULL), done);
+    for (uint32_t j = 0; j < r->T; j++) {
+        pair all = to.sum[j];
+        for (uint32_t c = 1; c < chunks; c++) all += to.sum[(size_t)c * r->T + j];
+        double length = sqrt(all[1]);
+        settle(r, j, all[0], length, length, !vector->normalized, length == 0);
+    }
+done:
+    wmk_free_aligned(to.sum);
+    return status;
+}
+
+wmk_status wmk_vector_read(wmk_reading **out, const wmk_key *key, const wmk_vector *vector)
+{
+    wmk_reading *r = NULL;
+    WMK_TRY(make_reading(&r, key->T));
+    r->weights_read = vector->weights_read;
+    r->weights_missing = vector->weights_missing;
+    wmk_status status;
+    switch (key->scheme) {
+    case WMK_SCHEME_RANDOM:
+        status = read_random(r, key, vector);
+        break;
+    case WMK_SCHEME_PARTITION:
+        status = read_partition(r, key, vector);
+        break;
+    default:
+        status = read_columns(r, key, vector);
+    }
+    if (status == WMK_OK) *out = r;
+    else wmk_reading_free(r);
+    return status;
+}
+
+wmk_status wmk_mark_read(wmk_reading **out, const wmk_key *key, const wmk_tensor_view *views)
+{
+    wmk_vector vector;
+    WMK_TRY(wmk_vector_open(&vector, key, views));
+    wmk_status status = wmk_vector_read(out, key, &vector);
+    wmk_vector_close(&vector);
+    return status;
+}
