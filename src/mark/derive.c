@@ -7,6 +7,8 @@
 _Static_assert(sizeof CONTEXT - 1 == crypto_kdf_CONTEXTBYTES && WMK_SEED_BYTES == crypto_kdf_KEYBYTES, "sizes of crypto_kdf");
 _Static_assert(WMK_SUBKEY_BYTES == crypto_stream_chacha20_KEYBYTES, "key size of ChaCha20");
 
+wmk_status wmk_sodium_ready(void) { return sodium_init() < 0 ? wmk_fail(WMK_ERROR_SYSTEM, "the system gives no random bytes") : WMK_OK; }
+
 void wmk_subkey(uint8_t subkey[WMK_SUBKEY_BYTES], uint64_t number, const uint8_t seed[WMK_SEED_BYTES])
 {
     crypto_kdf_derive_from_key(subkey, WMK_SUBKEY_BYTES, number, CONTEXT, seed); /* fails only for lengths out of range */

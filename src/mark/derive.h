@@ -10,6 +10,9 @@
 #define WMK_SUBKEY_BITS 1
 #define WMK_SUBKEY_X 16
 
+/* To be called before anything of libsodium. SYSTEM: no random bytes. */
+wmk_status wmk_sodium_ready(void);
+
 void wmk_subkey(uint8_t subkey[WMK_SUBKEY_BYTES], uint64_t number, const uint8_t seed[WMK_SEED_BYTES]);
 
 /* out[0, bytes): the key stream (ChaCha20 with 64-bit nonce and 64-bit block counter) of `nonce` from block number `block` on. */

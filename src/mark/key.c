@@ -20,15 +20,9 @@ static const char *const scheme_names[] = {NULL, "direct", "diff", "random", "pa
 static const char *const carrier_names[] = {NULL, "mean", "weights"};
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-const char *wmk_scheme_name(wmk_scheme scheme)
-{
-    return (unsigned)scheme - 1 < COUNT(scheme_names) - 1 ? scheme_names[scheme] : "unknown";
-}
+const char *wmk_scheme_name(wmk_scheme scheme) { return (unsigned)scheme - 1 < COUNT(scheme_names) - 1 ? scheme_names[scheme] : "unknown"; }
 
-const char *wmk_carrier_name(wmk_carrier carrier)
-{
-    return (unsigned)carrier - 1 < COUNT(carrier_names) - 1 ? carrier_names[carrier] : "unknown";
-}
+const char *wmk_carrier_name(wmk_carrier carrier) { return (unsigned)carrier - 1 < COUNT(carrier_names) - 1 ? carrier_names[carrier] : "unknown"; }
 
 wmk_status wmk_scheme_parse(wmk_scheme *out, const char *name)
 {
@@ -139,10 +133,11 @@ static wmk_status set_seed(wmk_key *key, const uint8_t *seed)
 wmk_status wmk_key_create(wmk_key **out, const wmk_key_options *options)
 {
     if (options->struct_size != sizeof *options)
-        return wmk_fail(WMK_ERROR_ARGUMENT, "key options of %zu bytes, this library's are %zu: use WMK_KEY_OPTIONS_INIT", options->struct_size, sizeof *options);
+        return wmk_fail(WMK_ERROR_ARGUMENT, "key options of %zu bytes, this library's are %zu: use WMK_KEY_OPTIONS_INIT", options->struct_size,
+                        sizeof *options);
     uint64_t M;
     WMK_TRY(wmk_key_check(options, &M));
-    if (sodium_init() < 0) return wmk_fail(WMK_ERROR_SYSTEM, "the system gives no random bytes");
+    WMK_TRY(wmk_sodium_ready());
     wmk_key *key;
     WMK_TRY(wmk_alloc(&key, 1, sizeof *key));
     wmk_status status;

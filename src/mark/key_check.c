@@ -37,8 +37,8 @@ static wmk_status target_columns(const wmk_target *target, wmk_carrier carrier, 
     if (target->rank < 1 || target->rank > WMK_RANK_MAX)
         return wmk_fail(WMK_ERROR_ARGUMENT, "target %s: rank %u, it must be 1 to %d", target->name, target->rank, WMK_RANK_MAX);
     if (!memchr(target->layout, 0, sizeof target->layout) || !wmk_layout_is_valid(target->layout, target->rank))
-        return wmk_fail(WMK_ERROR_ARGUMENT, "target %s: layout \"%.*s\" does not name its %u axes (O once; I, D, H, W at most once)", target->name, WMK_RANK_MAX,
-                        target->layout, target->rank);
+        return wmk_fail(WMK_ERROR_ARGUMENT, "target %s: layout \"%.*s\" does not name its %u axes (O once; I, D, H, W at most once)", target->name,
+                        WMK_RANK_MAX, target->layout, target->rank);
     uint64_t product = 1;
     for (uint32_t i = 0; i < target->rank; i++) {
         if (target->shape[i] == 0) return wmk_fail(WMK_ERROR_ARGUMENT, "target %s: axis %u has no elements", target->name, i);
@@ -59,8 +59,7 @@ static wmk_status check_names(const wmk_target *targets, size_t count)
         size_t bytes = strnlen(targets[i].name, WMK_KEY_NAME_BYTES_MAX + 1);
         if (bytes < 1 || bytes > WMK_KEY_NAME_BYTES_MAX)
             return wmk_fail(WMK_ERROR_ARGUMENT, "target %zu: its name must be 1 to %d bytes long", i, WMK_KEY_NAME_BYTES_MAX);
-        if (!is_plain_utf8(targets[i].name))
-            return wmk_fail(WMK_ERROR_ARGUMENT, "target %zu: its name must be UTF-8 without control characters", i);
+        if (!is_plain_utf8(targets[i].name)) return wmk_fail(WMK_ERROR_ARGUMENT, "target %zu: its name must be UTF-8 without control characters", i);
         total += bytes;
     }
     if (total > WMK_KEY_NAMES_BYTES_MAX)
@@ -102,7 +101,7 @@ wmk_status wmk_key_check(const wmk_key_options *options, uint64_t *M)
     WMK_TRY(check_names(options->targets, options->target_count));
     *M = 0;
     for (size_t i = 0; i < options->target_count; i++) {
-        uint64_t columns;
+        uint64_t columns = 0;
         WMK_TRY(target_columns(&options->targets[i], options->carrier, &columns));
         *M += columns;
         if (*M > WMK_KEY_M_MAX) return wmk_fail(WMK_ERROR_ARGUMENT, "the targets hold more than 2^48 weights together");

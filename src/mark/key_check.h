@@ -4,7 +4,7 @@
 
 #include "mark/key.h"
 
-#define WMK_KEY_NAME_BYTES_MAX 1024                      /* of one target's name */
+#define WMK_KEY_NAME_BYTES_MAX 1024                       /* of one target's name */
 #define WMK_KEY_NAMES_BYTES_MAX ((size_t)8 * 1024 * 1024) /* of all names together, so that a key file stays below its limit */
 
 /* Checks everything but struct_size and seed, and gives M. ARGUMENT; MISMATCH: T against M. */

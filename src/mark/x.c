@@ -101,7 +101,8 @@ static wmk_status dense_columns(const wmk_key *key, uint32_t row, uint64_t colum
 static wmk_status check_columns(const wmk_key *key, uint64_t column, size_t count)
 {
     if (column > key->M || count > key->M - column)
-        return wmk_fail(WMK_ERROR_ARGUMENT, "columns %llu + %zu of X are outside M = %llu", (unsigned long long)column, count, (unsigned long long)key->M);
+        return wmk_fail(WMK_ERROR_ARGUMENT, "columns %llu + %zu of X are outside M = %llu", (unsigned long long)column, count,
+                        (unsigned long long)key->M);
     return WMK_OK;
 }
 
@@ -110,10 +111,14 @@ wmk_status wmk_key_x(const wmk_key *key, uint32_t row, uint64_t column, size_t c
     if (row >= key->T) return wmk_fail(WMK_ERROR_ARGUMENT, "row %u of X is outside T = %u", row, key->T);
     WMK_TRY(check_columns(key, column, count));
     switch (key->scheme) {
-    case WMK_SCHEME_RANDOM: wmk_x_normal(key, row, column, count, x); return WMK_OK;
-    case WMK_SCHEME_PARTITION: return dense_partition(key, row, column, count, x);
+    case WMK_SCHEME_RANDOM:
+        wmk_x_normal(key, row, column, count, x);
+        return WMK_OK;
+    case WMK_SCHEME_PARTITION:
+        return dense_partition(key, row, column, count, x);
     case WMK_SCHEME_DIRECT:
-    case WMK_SCHEME_DIFF: return dense_columns(key, row, column, count, x);
+    case WMK_SCHEME_DIFF:
+        return dense_columns(key, row, column, count, x);
     }
     return wmk_fail(WMK_ERROR_INTERNAL, "a key of scheme %d", (int)key->scheme);
 }

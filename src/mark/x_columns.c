@@ -10,7 +10,7 @@ typedef struct sparse_list {
     struct sparse_entry {
         uint64_t place_plus_1; /* 0: free */
         uint64_t value;
-    } *entries;
+    } * entries;
     size_t mask;
 } sparse_list;
 
@@ -27,7 +27,10 @@ static uint64_t sparse_get(const sparse_list *list, uint64_t place)
     return entry->place_plus_1 ? entry->value : place;
 }
 
-static void sparse_set(const sparse_list *list, uint64_t place, uint64_t value) { *sparse_find(list, place) = (struct sparse_entry){place + 1, value}; }
+static void sparse_set(const sparse_list *list, uint64_t place, uint64_t value)
+{
+    *sparse_find(list, place) = (struct sparse_entry){place + 1, value};
+}
 
 /* The key stream of nonce 0 as 64-bit numbers, taken one after another. */
 typedef struct word_stream {

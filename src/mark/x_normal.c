@@ -50,6 +50,12 @@ static void convert_plain(float *x, size_t count)
 #if defined(__x86_64__)
 #include <immintrin.h>
 
+#if defined(__clang__)
+#define UNROLL
+#else
+#define UNROLL _Pragma("GCC unroll 8") /* at -O2 the arrays of vectors below would lie in memory */
+#endif
+
 static bool has_avx2(void) { return __builtin_cpu_supports("avx2"); }
 static bool has_avx512(void) { return __builtin_cpu_supports("avx512f"); }
 
@@ -68,23 +74,26 @@ __attribute__((target("avx2"))) static void convert_avx2(float *x, size_t count)
         __m256 s = _mm256_sub_ps(_mm256_set1_ps(2.0f), _mm256_castsi256_ps(bits));
 
         __m256 r[8], t[8], c[8];
-        for (int k = 0; k < 8; k++) r[k] = _mm256_load_ps(wmk_normal_rows[n[k]]);
-        for (int k = 0; k < 8; k += 2) {
+        UNROLL for (int k = 0; k < 8; k++) r[k] = _mm256_load_ps(wmk_normal_rows[n[k]]);
+        UNROLL for (int k = 0; k < 8; k += 2)
+        {
             t[k] = _mm256_unpacklo_ps(r[k], r[k + 1]);
             t[k + 1] = _mm256_unpackhi_ps(r[k], r[k + 1]);
         }
-        for (int k = 0; k < 8; k += 4) {
+        UNROLL for (int k = 0; k < 8; k += 4)
+        {
             r[k] = _mm256_shuffle_ps(t[k], t[k + 2], 0x44);
             r[k + 1] = _mm256_shuffle_ps(t[k], t[k + 2], 0xee);
             r[k + 2] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0x44);
             r[k + 3] = _mm256_shuffle_ps(t[k + 1], t[k + 3], 0xee);
         }
-        for (int k = 0; k < 4; k++) {
+        UNROLL for (int k = 0; k < 4; k++)
+        {
             c[k] = _mm256_permute2f128_ps(r[k], r[k + 4], 0x20);
             c[k + 4] = _mm256_permute2f128_ps(r[k], r[k + 4], 0x31);
         }
         __m256 h = c[7];
-        for (int k = 6; k >= 0; k--) h = _mm256_add_ps(_mm256_mul_ps(h, s), c[k]);
+        UNROLL for (int k = 6; k >= 0; k--) h = _mm256_add_ps(_mm256_mul_ps(h, s), c[k]);
         u = _mm256_and_si256(u, _mm256_set1_epi32((int)0x80000000u));
         _mm256_storeu_ps(x + i, _mm256_or_ps(h, _mm256_castsi256_ps(u)));
     }

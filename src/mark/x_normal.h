@@ -6,9 +6,9 @@
 #include <weightmark/mark.h>
 
 typedef struct wmk_normal_form {
-    const char *name;                         /* "plain", "avx2", "avx512" */
-    bool (*usable)(void);                     /* on this processor */
-    void (*convert)(float *x, size_t count);  /* in place: x holds 4 * count bytes of key stream; any alignment */
+    const char *name;                        /* "plain", "avx2", "avx512" */
+    bool (*usable)(void);                    /* on this processor */
+    void (*convert)(float *x, size_t count); /* in place: x holds 4 * count bytes of key stream; any alignment */
 } wmk_normal_form;
 
 /* The slowest first; the first, plain, is usable everywhere. NULL out of range. */
