@@ -10,6 +10,7 @@ static const struct {
     const char *what;
 } magics[] = {
     {0, "GGUF", 4, "a GGUF file"},
+    {0, "version https://git-lfs", 23, "a Git LFS pointer: the file it stands for was not fetched"},
     {0, "\x89HDF\r\n\x1a\n", 8, "an HDF5 (Keras) file"},
     {0, "\x93NUMPY", 6, "a NumPy array file"},
     {4, "TFL3", 4, "a TFLite file"},
