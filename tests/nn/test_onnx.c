@@ -124,7 +124,7 @@ typedef struct onnx_case { /* one case's files */
 
 static void stored_read(onnx_case *out, const char *folder)
 {
-    char path[1024];
+    char path[2048];
     *out = (onnx_case){0};
     snprintf(path, sizeof path, "%s/model.onnx", folder);
     if (!onnx_model_read(&out->model, path)) fail_msg("%s: cannot be read", path);
