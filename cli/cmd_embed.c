@@ -1,0 +1,131 @@
+/* cli/cmd_embed.c - weightmark embed: a mark into a finished model, without training or data. */
+#include <stdio.h>
+
+#include <weightmark/mark_file.h>
+
+#include "key_file.h"
+#include "verdict.h"
+
+typedef struct embed_settings {
+    common_settings common;
+    const char *output, *key, *passphrase_file;
+    double margin, lambda;
+    bool eq6, dry_run, force;
+} embed_settings;
+
+/* Before anything is written. On stdout only for people: --json prints one object at the end. */
+static int announce(const wmk_embed_summary *summary, void *payload)
+{
+    const cli_call *call = payload;
+    const embed_settings *settings = call->settings;
+    if (!call->common->json) {
+        printf("change    ||dW|| / ||W|| = %.3g (%.2f %%)\n", summary->relative_change, 100 * summary->relative_change);
+        printf("before    z = %.2f, %u bits wrong\n", summary->z_before, summary->errors_before);
+        printf("after     z = %.2f, %u bits wrong, smallest margin %.3g\n", summary->z_after, summary->errors_after, summary->margin_reached);
+        if (summary->rounding_z != 0) printf("rounding  cost %.3g of z\n", summary->rounding_z);
+        if (settings->eq6) printf("eq. 6     1/2 ||w - w0||^2 = %.4g, mean E_R = %.4g\n", summary->eq6_distance, summary->eq6_e_r);
+        fflush(stdout);
+    }
+    return settings->dry_run;
+}
+
+static json_t *embed_json(const cli_call *call, const wmk_key *key, const wmk_embed_summary *summary, json_t *verification)
+{
+    const embed_settings *settings = call->settings;
+    char id[WMK_KEY_ID_CHARS + 1];
+    wmk_key_id(key, id);
+    json_t *object =
+        json_pack("{s:o, s:s, s:o, s:o, s:o, s:i, s:i, s:o, s:o}", "model", settings->dry_run ? json_null() : json_text(settings->output), "key_id",
+                  id, "relative_change", json_number(summary->relative_change), "z_before", json_number(summary->z_before), "z_after",
+                  json_number(summary->z_after), "errors_before", (int)summary->errors_before, "errors_after", (int)summary->errors_after,
+                  "margin_reached", json_number(summary->margin_reached), "rounding_z", json_number(summary->rounding_z));
+    if (settings->eq6) {
+        json_object_set_new(object, "eq6_distance", json_number(summary->eq6_distance));
+        json_object_set_new(object, "eq6_e_r", json_number(summary->eq6_e_r));
+    }
+    json_object_set_new(object, "verification", verification ? verification : json_null());
+    return object;
+}
+
+/* Reads the written file back, from the disk, and judges it as verify would. */
+static int prove(const cli_call *call, const wmk_key *key, const wmk_embed_summary *summary)
+{
+    const embed_settings *settings = call->settings;
+    wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
+    wmk_verification found = {0};
+    wmk_model *model = NULL;
+    wmk_status status = wmk_model_open(&model, settings->output);
+    if (status == WMK_OK) status = wmk_model_verify(&found, model, key, &options);
+    int exit_code = status == WMK_OK ? EXIT_DONE : library_error(call->command, status);
+    if (exit_code == EXIT_DONE && call->common->json)
+        exit_code = print_json(call, embed_json(call, key, summary, verdict_json(key, &found, settings->output)));
+    else if (exit_code == EXIT_DONE)
+        verdict_print(key, &found, settings->output);
+    if (exit_code == EXIT_DONE && found.evidence.verdict != WMK_FOUND) exit_code = EXIT_NEGATIVE;
+    wmk_verification_free(&found);
+    wmk_model_close(model);
+    return exit_code;
+}
+
+static int embed(const cli_call *call, const wmk_key *key)
+{
+    const embed_settings *settings = call->settings;
+    wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
+    wmk_embed_summary summary = {0};
+    wmk_model *model = NULL;
+    options.margin = settings->margin;
+    options.eq6 = settings->eq6;
+    options.lambda = settings->lambda;
+    wmk_status status = wmk_model_open(&model, call->operands.item[0]);
+    if (status == WMK_OK) status = wmk_model_embed(model, key, settings->output, settings->force, &options, announce, (void *)call, &summary);
+    wmk_model_close(model);
+    if (status == WMK_OK) return prove(call, key, &summary);
+    if (status != WMK_ERROR_INTERRUPTED || !settings->dry_run) return library_error(call->command, status);
+    if (call->common->json) return print_json(call, embed_json(call, key, &summary, NULL));
+    puts("dry run: nothing was written");
+    return EXIT_DONE;
+}
+
+static int run(const cli_call *call)
+{
+    const embed_settings *settings = call->settings;
+    wmk_key *key = NULL;
+    int exit_code = key_open(call->command, &key, settings->key, settings->passphrase_file);
+    if (exit_code == EXIT_DONE) exit_code = embed(call, key);
+    wmk_key_free(key);
+    return exit_code;
+}
+
+static const option_spec options[] = {
+    OPTION_KEY(embed_settings, true),
+    OPTION_OUTPUT(embed_settings, "where the marked model goes"),
+    {"margin", 0, OPTION_NUMBER, "Z", "8", false, "every bit ends at least this many deviations of an unmarked model on its side",
+     offsetof(embed_settings, margin)},
+    {"eq6", 0, OPTION_FLAG, NULL, NULL, false, "the paper's equation 6 instead of a margin (a mean key over one tensor)",
+     offsetof(embed_settings, eq6)},
+    {"lambda", 0, OPTION_NUMBER, "L", "10", false, "weight of the mean E_R in equation 6", offsetof(embed_settings, lambda)},
+    {"dry-run", 'n', OPTION_FLAG, NULL, NULL, false, "say what would change and write nothing", offsetof(embed_settings, dry_run)},
+    OPTION_PASSPHRASE(embed_settings),
+    OPTION_FORCE(embed_settings),
+};
+
+const cli_command command_embed = {
+    .name = "embed",
+    .operands = "MODEL",
+    .operand_min = 1,
+    .operand_max = 1,
+    .summary = "put a mark into a finished model, without training or data",
+    .description = "Makes the smallest change of the weights after which every bit is right by a margin, and writes a copy of the model in which "
+                   "those bytes are\n"
+                   "changed and nothing else. Says what it changes before it writes, then reads the file back and says what it proves.\n\n"
+                   "The exit status is 0 when the mark is found in the written file, 1 when it is not (too small a margin or lambda).",
+    .examples = "# Spread over all weights, with the default margin\n"
+                "weightmark embed model.safetensors --key owner.key -o marked.safetensors\n"
+                "# What would margin 4 change?\n"
+                "weightmark embed model.safetensors --key owner.key -o marked.safetensors --margin 4 --dry-run\n"
+                "# The paper's equation 6, for a key over one layer\n"
+                "weightmark embed model.safetensors --key conv2.key -o marked.safetensors --eq6 --lambda 10",
+    OPTION_ARRAY(options),
+    .settings_bytes = sizeof(embed_settings),
+    .run = run,
+};

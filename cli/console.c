@@ -1,0 +1,102 @@
+/* cli/console.c - messages, JSON, colour, and the last word on stdout. */
+#include "console.h"
+
+#include <errno.h>
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+static void say(const cli_command *command, const char *format, va_list arguments, const char *tail)
+{
+    char text[2048];
+    vsnprintf(text, sizeof text, format, arguments);
+    for (char *c = text; *c; c++) /* names come from files and command lines: keep the terminal safe */
+        if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+    fprintf(stderr, "weightmark%s%s: %s%s\n", command ? " " : "", command ? command->name : "", text, tail);
+}
+
+int usage_error(const cli_command *command, const char *format, ...)
+{
+    char tail[128];
+    snprintf(tail, sizeof tail, "; see 'weightmark %s%s--help'", command ? command->name : "", command ? " " : "");
+    va_list arguments;
+    va_start(arguments, format);
+    say(command, format, arguments, tail);
+    va_end(arguments);
+    return EXIT_USAGE;
+}
+
+int complain(const cli_command *command, int exit_code, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    say(command, format, arguments, "");
+    va_end(arguments);
+    return exit_code;
+}
+
+int library_error(const cli_command *command, wmk_status status) { return complain(command, exit_code_of(status), "%s", wmk_error_message()); }
+
+void remark(const cli_call *call, const char *format, ...)
+{
+    if (call->common->quiet) return;
+    va_list arguments;
+    va_start(arguments, format);
+    say(call->command, format, arguments, "");
+    va_end(arguments);
+}
+
+int print_json(const cli_call *call, json_t *object)
+{
+    char *text = object ? json_dumps(object, JSON_REAL_PRECISION(15)) : NULL;
+    json_decref(object);
+    if (!text) return complain(call->command, EXIT_SYSTEM, "out of memory while writing JSON");
+    puts(text);
+    free(text);
+    return EXIT_DONE;
+}
+
+void print_name(const char *name, int width)
+{
+    int written = 0;
+    for (; *name; name++, written++) putchar((unsigned char)*name < ' ' || *name == 127 ? '?' : *name);
+    if (written < width) printf("%*s", width - written, "");
+}
+
+json_t *json_number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
+
+json_t *json_text(const char *text)
+{
+    json_t *string = json_string(text);
+    if (string) return string;
+    char *plain = strdup(text);
+    for (char *c = plain; c && *c; c++)
+        if (*c & 0x80) *c = '?';
+    string = plain ? json_string(plain) : NULL;
+    free(plain);
+    return string;
+}
+
+bool is_terminal(int fd)
+{
+    const char *term = getenv("TERM");
+    return isatty(fd) && !(term && strcmp(term, "dumb") == 0);
+}
+
+bool wants_colour(int fd)
+{
+    const char *no_color = getenv("NO_COLOR");
+    return is_terminal(fd) && !(no_color && *no_color);
+}
+
+int close_stdout(const cli_command *command, int exit_code)
+{
+    bool failed = ferror(stdout) != 0;
+    errno = 0;
+    if (fclose(stdout) != 0 && errno != EBADF) failed = true; /* EBADF: started with stdout closed; nothing was lost if nothing was written */
+    if (!failed) return exit_code;
+    return complain(command, EXIT_SYSTEM, "standard output: %s", errno ? strerror(errno) : "write error");
+}

@@ -1,0 +1,69 @@
+/* cli/progress.c - one line that is drawn anew on a terminal, ten lines elsewhere. */
+#include "progress.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "console.h"
+#include "interrupt.h"
+
+static double seconds_now(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+void progress_begin(cli_progress *progress, const common_settings *common)
+{
+    progress->quiet = common->quiet;
+    progress->terminal = is_terminal(STDERR_FILENO);
+    progress->drawn = 0;
+    progress->tenths = 0;
+}
+
+static void duration_text(double seconds, char *text, size_t size)
+{
+    long whole = isfinite(seconds) && seconds >= 0 && seconds < 1e9 ? lround(seconds) : -1;
+    if (whole < 0)
+        snprintf(text, size, "?");
+    else if (whole >= 3600)
+        snprintf(text, size, "%ld:%02ld:%02ld", whole / 3600, whole / 60 % 60, whole % 60);
+    else
+        snprintf(text, size, "%ld:%02ld", whole / 60, whole % 60);
+}
+
+static void draw(const cli_progress *progress, const wmk_train_progress *now)
+{
+    char left[32], mark[64] = "";
+    duration_text(now->seconds_left, left, sizeof left);
+    if (isfinite(now->e_r)) snprintf(mark, sizeof mark, "  E_R %.4f  BER %.4f", now->e_r, now->ber);
+    fprintf(stderr, "%sepoch %.2f/%g  step %llu/%llu  loss %.4f%s  %.0f images/s  %s left%s", progress->terminal ? "\r\033[K" : "", now->epoch,
+            now->epochs, (unsigned long long)now->step, (unsigned long long)now->steps, now->loss, mark, now->images_per_second, left,
+            progress->terminal ? "" : "\n");
+}
+
+int progress_step(const wmk_train_progress *now, void *payload)
+{
+    cli_progress *progress = payload;
+    double seconds = seconds_now();
+    bool last = now->step == now->steps;
+    if (progress->quiet) return interrupt_asked();
+    if (progress->terminal && (last || seconds - progress->drawn >= 0.2)) {
+        draw(progress, now);
+        progress->drawn = seconds;
+    }
+    uint64_t tenths = now->steps ? now->step * 10 / now->steps : 0;
+    if (!progress->terminal && tenths > progress->tenths) {
+        draw(progress, now);
+        progress->tenths = tenths;
+    }
+    return interrupt_asked();
+}
+
+void progress_end(const cli_progress *progress)
+{
+    if (progress->terminal && progress->drawn > 0) fputc('\n', stderr);
+}

@@ -1,0 +1,18 @@
+/* cli/verdict.h - a verification in words and in JSON. */
+#ifndef WMK_CLI_VERDICT_H
+#define WMK_CLI_VERDICT_H
+
+#include <weightmark/mark_file.h>
+
+#include "console.h"
+
+/* The keys of verify --json, in this order: verdict bits bit_errors ber z log10_p evidence_bits tries tensors key_id model. */
+json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, const char *path);
+void verdict_print(const wmk_key *key, const wmk_verification *verification, const char *path);
+
+/* "10^-63.2", "0.31": p as people read it. */
+void probability_text(double log10_p, char *text, size_t size);
+/* "the mark is there", ... */
+const char *verdict_words(wmk_verdict verdict);
+
+#endif
