@@ -21,11 +21,11 @@ void wmk_map_close(wmk_map *map); /* a zeroed map is allowed */
 /* The whole of a small file, at most `limit` bytes (more: WMK_ERROR_INPUT), with a NUL after it. The caller frees *out. */
 wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path, size_t limit);
 
-/* An output that appears whole or not at all: bytes go to a temporary file in the target's folder; commit syncs it and renames it
- * over the target. A target that exists is refused at begin and again at commit (WMK_ERROR_EXISTS) unless `replace`. A target that is
- * not a regular file (a device such as /dev/full, a folder) is refused, except that a path the caller cannot create gives the
- * system's reason. Abort, or process death, leaves the target as it was; temporary names begin with ".wmk-" and are removed on
- * abort and by wmk_abort_outputs (weightmark/base.h). */
+/* An output that appears whole or not at all: bytes go to a file in the target's folder that has no name (or, where the file system has no
+ * O_TMPFILE, one that begins with ".wmk-"); commit syncs it and puts it in the target's place. A target that exists is refused at begin and
+ * again at commit (WMK_ERROR_EXISTS) unless `replace`. A target that is not a regular file (a device such as /dev/full, a folder) is
+ * refused (WMK_ERROR_INPUT); a link is followed. Abort, or process death, leaves the target as it was; a temporary name is removed on abort and by
+ * wmk_abort_outputs (weightmark/base.h). */
 typedef struct wmk_output wmk_output;
 /* mode: permission bits for the new file, 0600 for keys, 0666 (less umask) for the rest. */
 wmk_status wmk_output_begin(wmk_output **out, const char *path, unsigned mode, bool replace);
@@ -33,6 +33,7 @@ wmk_status wmk_output_begin(wmk_output **out, const char *path, unsigned mode, b
 wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, unsigned mode, bool replace, const char *source);
 wmk_status wmk_output_write(wmk_output *output, const void *bytes, size_t size); /* appends */
 wmk_status wmk_output_write_at(wmk_output *output, const void *bytes, size_t size, uint64_t offset);
+/* By which the unfinished file can be opened for reading. */
 const char *wmk_output_temporary_path(const wmk_output *output);
 /* Frees `output` whether it succeeds or not. */
 wmk_status wmk_output_commit(wmk_output *output);

@@ -1,4 +1,5 @@
-/* base/output.c - a file that appears whole or not at all: written beside its target, synced, then renamed over it. */
+/* base/output.c - a file that appears whole or not at all: written in its target's folder, without a name where the file system can
+ * (O_TMPFILE: even a killed process leaves nothing behind) and under a temporary one elsewhere, synced, then linked or renamed into place. */
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/fs.h>
@@ -17,8 +18,10 @@
 struct wmk_output {
     int fd;
     bool replace;
+    bool named;   /* the file has the name `temporary` already */
     uint64_t end; /* where the next wmk_output_write goes */
     char *target, *temporary;
+    char *path; /* by which it can be opened again */
 };
 
 /* Temporary files of this process, for a signal handler: a slot is taken by putting a pointer in and given back by taking it out. Paths
@@ -87,6 +90,7 @@ static void release(wmk_output *output)
     if (output->fd >= 0) close(output->fd);
     free(output->target);
     free(output->temporary);
+    free(output->path);
     free(output);
 }
 
@@ -105,23 +109,50 @@ static wmk_status resolve_target(char **out, const char *path)
     return wmk_strdup(out, path);
 }
 
+/* A file without a name. False where the file system or a missing /proc stands in the way. */
+static bool open_unnamed(wmk_output *output, mode_t mode)
+{
+    if (access("/proc/self/fd", X_OK) != 0) return false;
+    const char *slash = strrchr(output->target, '/');
+    char *folder = slash ? strndup(output->target, (size_t)(slash - output->target + 1)) : strdup(".");
+    output->fd = folder ? open(folder, O_TMPFILE | O_RDWR | O_CLOEXEC, mode) : -1;
+    free(folder);
+    return output->fd >= 0;
+}
+
+static wmk_status open_named(wmk_output *output, mode_t mode)
+{
+    WMK_TRY(take_slot(output->temporary));
+    output->fd = open(output->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
+    if (output->fd < 0) {
+        wmk_status status = wmk_fail_errno("%s: cannot be created", output->target);
+        if (!give_slot(output->temporary)) output->temporary = NULL;
+        return status;
+    }
+    output->named = true;
+    return WMK_OK;
+}
+
 wmk_status wmk_output_begin(wmk_output **out, const char *path, unsigned mode, bool replace)
 {
     if (!*path) return wmk_fail(WMK_ERROR_MISSING, "the output's name is empty");
     WMK_TRY(check_target(path, replace));
-    wmk_output *output;
+    wmk_output *output = NULL;
     WMK_TRY(wmk_alloc(&output, 1, sizeof *output));
     output->fd = -1;
     output->replace = replace;
     wmk_status status;
     WMK_TRY_GOTO(status, resolve_target(&output->target, path), failed);
     WMK_TRY_GOTO(status, temporary_name(&output->temporary, output->target), failed);
-    WMK_TRY_GOTO(status, take_slot(output->temporary), failed);
-    output->fd = open(output->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, (mode_t)mode);
-    if (output->fd < 0) {
-        status = wmk_fail_errno("%s: cannot be created", path);
-        if (!give_slot(output->temporary)) output->temporary = NULL;
-        goto failed;
+    if (open_unnamed(output, (mode_t)mode)) {
+        WMK_TRY_GOTO(status, wmk_format(&output->path, "/proc/self/fd/%d", output->fd), failed);
+    } else {
+        WMK_TRY_GOTO(status, open_named(output, (mode_t)mode), failed);
+        status = wmk_strdup(&output->path, output->temporary);
+        if (status != WMK_OK) {
+            wmk_output_abort(output);
+            return status;
+        }
     }
     *out = output;
     return WMK_OK;
@@ -214,7 +245,7 @@ wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, unsigned mo
     return status;
 }
 
-const char *wmk_output_temporary_path(const wmk_output *output) { return output->temporary; }
+const char *wmk_output_temporary_path(const wmk_output *output) { return output->path; }
 
 /* So that the new name itself survives a power cut; a folder that cannot be synced is no reason to fail. */
 static void sync_folder(const char *target)
@@ -229,38 +260,62 @@ static void sync_folder(const char *target)
     free(folder);
 }
 
-static wmk_status put_in_place(const wmk_output *output)
+static wmk_status exists(const wmk_output *output) { return wmk_fail(WMK_ERROR_EXISTS, "%s: exists already and is kept", output->target); }
+
+static wmk_status not_placed(const wmk_output *output) { return wmk_fail_errno("%s: putting the new file in place", output->target); }
+
+/* Gives an unnamed file the temporary name, for the rename that replaces. */
+static wmk_status give_name(wmk_output *output)
+{
+    WMK_TRY(take_slot(output->temporary));
+    if (linkat(AT_FDCWD, output->path, AT_FDCWD, output->temporary, AT_SYMLINK_FOLLOW) != 0) {
+        wmk_status status = not_placed(output);
+        if (!give_slot(output->temporary)) output->temporary = NULL;
+        return status;
+    }
+    output->named = true;
+    return WMK_OK;
+}
+
+static wmk_status put_in_place(wmk_output *output)
 {
     if (output->replace) {
-        if (rename(output->temporary, output->target) != 0) return wmk_fail_errno("%s: putting the new file in place", output->target);
-        return WMK_OK;
+        if (!output->named) WMK_TRY(give_name(output));
+        return rename(output->temporary, output->target) == 0 ? WMK_OK : not_placed(output);
+    }
+    if (!output->named) {
+        if (linkat(AT_FDCWD, output->path, AT_FDCWD, output->target, AT_SYMLINK_FOLLOW) == 0) return WMK_OK;
+        return errno == EEXIST ? exists(output) : not_placed(output);
     }
     if (renameat2(AT_FDCWD, output->temporary, AT_FDCWD, output->target, RENAME_NOREPLACE) == 0) return WMK_OK;
-    if (errno == EEXIST) return wmk_fail(WMK_ERROR_EXISTS, "%s: exists already and is kept", output->target);
-    if (errno != EINVAL && errno != ENOSYS) return wmk_fail_errno("%s: putting the new file in place", output->target);
+    if (errno == EEXIST) return exists(output);
+    if (errno != EINVAL && errno != ENOSYS) return not_placed(output);
     /* The file system has no RENAME_NOREPLACE: a hard link refuses an existing name just as well. */
-    if (link(output->temporary, output->target) != 0) {
-        if (errno == EEXIST) return wmk_fail(WMK_ERROR_EXISTS, "%s: exists already and is kept", output->target);
-        return wmk_fail_errno("%s: putting the new file in place", output->target);
-    }
+    if (link(output->temporary, output->target) != 0) return errno == EEXIST ? exists(output) : not_placed(output);
     unlink(output->temporary);
     return WMK_OK;
+}
+
+/* The temporary name is given up, if there is one; true when the file under it is still ours to remove. */
+static bool forget_name(wmk_output *output)
+{
+    if (!output->named) return false;
+    if (give_slot(output->temporary)) return true;
+    output->temporary = NULL; /* a signal handler has it, and the process is about to end */
+    return false;
 }
 
 wmk_status wmk_output_commit(wmk_output *output)
 {
     wmk_status status = WMK_OK;
     if (fsync(output->fd) != 0) status = wmk_fail_errno("%s: writing", output->target);
-    int closed = close(output->fd);
-    output->fd = -1;
-    if (status == WMK_OK && closed != 0) status = wmk_fail_errno("%s: writing", output->target);
     if (status == WMK_OK) status = put_in_place(output);
     if (status != WMK_OK) {
         wmk_output_abort(output);
         return status;
     }
     sync_folder(output->target);
-    if (!give_slot(output->temporary)) output->temporary = NULL;
+    forget_name(output);
     release(output);
     return WMK_OK;
 }
@@ -268,9 +323,6 @@ wmk_status wmk_output_commit(wmk_output *output)
 void wmk_output_abort(wmk_output *output)
 {
     if (!output) return;
-    if (give_slot(output->temporary))
-        unlink(output->temporary);
-    else
-        output->temporary = NULL; /* a signal handler has it, and the process is about to end */
+    if (forget_name(output)) unlink(output->temporary);
     release(output);
 }
