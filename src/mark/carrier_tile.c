@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "mark/x.h"
 
-#define TILE_FILTERS 256   /* filters in a tile, when there are more */
+#define TILE_FILTERS 256   /* filters in a tile, when there are more than WMK_STRIP_MAX */
 #define TILE_WEIGHTS 32768 /* weights in a tile: 256 KiB as double */
 #define DEAL 8192          /* columns dealt at a time */
 #define LANES 8            /* filters transposed together: one cache line of double */
@@ -43,7 +43,7 @@ static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
 static target_cut cut_target(const wmk_place *place)
 {
-    target_cut cut = {.filters = place->filters <= 2 * TILE_FILTERS ? place->filters : TILE_FILTERS};
+    target_cut cut = {.filters = place->filters <= WMK_STRIP_MAX ? place->filters : TILE_FILTERS};
     uint64_t budget = TILE_WEIGHTS / cut.filters;
     static const int widest_first[WMK_AXES] = {WMK_AXIS_W, WMK_AXIS_H, WMK_AXIS_D, WMK_AXIS_I};
     for (int k = 0; k < WMK_AXES; k++) { /* the window first, so that a tile takes whole stretches of an OIHW filter */

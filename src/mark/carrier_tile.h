@@ -5,6 +5,7 @@
 
 #include "mark/carrier.h"
 
+#define WMK_STRIP_MAX 512 /* weights in a strip */
 #define WMK_CHUNKS_MAX 64 /* parts of the work, each with its own sums: fixed, so that results do not depend on the number of threads */
 
 /* Neighbouring filters at one position of the filter: neighbouring columns. */

@@ -1,0 +1,368 @@
+/* mark/embed.c - embedding without training: the smallest change of w, written back, read again. */
+#include "mark/embed.h"
+
+#include <math.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/convert.h"
+#include "base/memory.h"
+#include "mark/evidence.h"
+#include "mark/key.h"
+#include "mark/read.h"
+#include "mark/x.h"
+
+#define NO_ROW UINT16_MAX
+
+wmk_status wmk_embed_impossible(const wmk_embedding *e, uint32_t j, double most)
+{
+    if (most == 0 || e->before->erased[j])
+        return wmk_fail(WMK_ERROR_NUMERIC, "margin %g cannot be met: all weights of bit %u are zeros, or it has none (T = %u, M = %llu)", e->options->margin, j, e->key->T,
+                        (unsigned long long)e->key->M);
+    return wmk_fail(WMK_ERROR_NUMERIC, "margin %g cannot be met: bit %u has %.0f weights, which allow %.4g (T = %u, M = %llu)", e->options->margin, j, most * most, most,
+                    e->key->T, (unsigned long long)e->key->M);
+}
+
+wmk_status wmk_embed_short(const wmk_embedding *e, double least)
+{
+    return wmk_fail(WMK_ERROR_NUMERIC, "margin %g was not kept by what was stored: %.6g after %d attempts", e->options->margin, least, WMK_EMBED_ROUNDS);
+}
+
+bool wmk_embed_raise(wmk_embedding *e, const double *score, double *least)
+{
+    bool all = true;
+    *least = INFINITY;
+    for (uint32_t j = 0; j < e->key->T; j++) {
+        double got = e->sign[j] * score[j];
+        if (got < *least) *least = got;
+        if (got >= e->options->margin) continue;
+        all = false;
+        e->margin[j] += 1.1 * (e->options->margin - got) + 1e-7 * e->options->margin;
+    }
+    return all;
+}
+
+/* ---- carriers that are held in memory ------------------------------------------------------------------------------------------- */
+
+typedef struct held {
+    wmk_embedding *e;
+    double *w0, *w;           /* [m] */
+    unsigned char **original; /* [count] the views' bytes where outputs write over them, else NULL */
+    uint16_t *row;            /* [m] where rows share no column */
+    int8_t *sign;
+    wmk_dual dual;
+} held;
+
+/* w' of every row from its own columns. */
+static wmk_status change_rows(held *h)
+{
+    wmk_embedding *e = h->e;
+    uint32_t T = e->key->T;
+    uint64_t m = e->vector.m;
+    double *sum = NULL; /* [T][3] */
+    WMK_TRY(wmk_alloc(&sum, (size_t)T * 3, sizeof *sum));
+    for (size_t t = 0, c = 0; t < e->vector.count; t++) {
+        const wmk_place *place = &e->vector.place[t];
+        bool mean = e->vector.carrier == WMK_CARRIER_MEAN;
+        uint64_t each = mean ? 1 : place->filters;
+        for (uint64_t i = 0; i < place->per_filter * each; i++, c++) {
+            if (h->row[c] == NO_ROW) continue;
+            double *s = sum + (size_t)h->row[c] * 3, w = h->w0[c];
+            s[0] += h->sign[c] * w;
+            s[1] += w * w;
+            s[2] += e->vector.inverse[mean ? t : place->filter + i % each] > 0;
+        }
+    }
+    wmk_status status = WMK_OK;
+    for (uint32_t j = 0; j < T && status == WMK_OK; j++)
+        if (!wmk_cone_project(&e->cone[j], e->sign[j] * sum[j * 3], sum[j * 3 + 1], sum[j * 3 + 2], e->margin[j])) status = wmk_embed_impossible(e, j, sqrt(sum[j * 3 + 2]));
+    free(sum);
+    if (status != WMK_OK) return status;
+    for (uint64_t c = 0; c < m; c++) {
+        h->w[c] = h->w0[c];
+        if (h->row[c] == NO_ROW) continue;
+        uint16_t j = h->row[c];
+        h->w[c] = e->cone[j].scale * h->w0[c] + e->cone[j].add * e->sign[j] * h->sign[c];
+    }
+    return WMK_OK;
+}
+
+/* Each weight moves by what its w moved, times what it had been divided by. As double when exact, else in the view's type. */
+static wmk_status write_target(const held *h, size_t t, void *output, wmk_dtype dtype)
+{
+    enum { RUN = 512 };
+    const wmk_vector *v = &h->e->vector;
+    const wmk_place *place = &v->place[t];
+    bool mean = v->carrier == WMK_CARRIER_MEAN;
+    wmk_tensor_view from = v->views[t];
+    if (h->original[t] != NULL) from.data = h->original[t];
+    uint64_t *position = NULL;
+    WMK_TRY(wmk_alloc(&position, place->per_filter, sizeof *position));
+    wmk_place_positions(place, position);
+    uint64_t total = place->per_filter * place->filters, q = 0, f = 0, u = 0;
+    for (uint64_t element = 0; element < total; element += RUN) {
+        double x[RUN];
+        size_t n = total - element < RUN ? (size_t)(total - element) : RUN;
+        wmk_view_read(&from, element, n, x);
+        for (size_t i = 0; i < n; i++) {
+            uint64_t p = position[u * place->inner + q], c = place->column + (mean ? p : p * place->filters + f);
+            x[i] += (h->w[c] - h->w0[c]) * v->rms[mean ? t : place->filter + f];
+            if (++q < place->inner) continue;
+            q = 0;
+            if (++f < place->filters) continue;
+            f = 0;
+            u++;
+        }
+        wmk_write_f64((unsigned char *)output + element * (wmk_dtype_bits(dtype) / 8), dtype, x, n);
+    }
+    free(position);
+    return WMK_OK;
+}
+
+static wmk_status read_back(const held *h, void *const *outputs, bool exact, wmk_reading **out)
+{
+    size_t count = h->e->vector.count;
+    wmk_tensor_view *views = NULL;
+    WMK_TRY(wmk_alloc(&views, count, sizeof *views));
+    for (size_t t = 0; t < count; t++) {
+        views[t] = h->e->views[t];
+        views[t].data = outputs[t];
+        if (exact) views[t].dtype = WMK_F64;
+    }
+    wmk_status status = wmk_mark_read(out, h->e->key, views);
+    free(views);
+    return status;
+}
+
+static double z_of(const wmk_embedding *e, const wmk_reading *reading, uint32_t *errors)
+{
+    wmk_evidence evidence = {0};
+    uint32_t ties;
+    uint8_t *b = NULL;
+    *errors = 0;
+    if (wmk_alloc(&b, e->key->T, 1) != WMK_OK) return 0;
+    for (uint32_t j = 0; j < e->key->T; j++) b[j] = e->sign[j] > 0;
+    wmk_evidence_count(&evidence, e->key, b, reading, &ties);
+    sodium_memzero(b, e->key->T);
+    free(b);
+    *errors = evidence.bit_errors;
+    return evidence.z;
+}
+
+/* z of the change before it was rounded. */
+static wmk_status exact_z(const held *h, double *z)
+{
+    size_t count = h->e->vector.count;
+    double **exact = NULL;
+    wmk_reading *reading = NULL;
+    uint32_t errors;
+    wmk_status status;
+    WMK_TRY(wmk_alloc(&exact, count, sizeof *exact));
+    for (size_t t = 0; t < count; t++) {
+        WMK_TRY_GOTO(status, wmk_alloc(&exact[t], h->e->vector.place[t].per_filter * h->e->vector.place[t].filters, sizeof **exact), done);
+        WMK_TRY_GOTO(status, write_target(h, t, exact[t], WMK_F64), done);
+    }
+    WMK_TRY_GOTO(status, read_back(h, (void *const *)exact, true, &reading), done);
+    *z = z_of(h->e, reading, &errors);
+done:
+    for (size_t t = 0; t < count; t++) free(exact[t]);
+    free(exact);
+    wmk_reading_free(reading);
+    return status;
+}
+
+static double relative_change(const held *h)
+{
+    enum { RUN = 512 };
+    double changed = 0, original = 0;
+    for (size_t t = 0; t < h->e->vector.count; t++) {
+        wmk_tensor_view from = h->e->views[t], to = from;
+        if (h->original[t] != NULL) from.data = h->original[t];
+        to.data = h->e->outputs[t];
+        uint64_t total = h->e->vector.place[t].per_filter * h->e->vector.place[t].filters;
+        for (uint64_t element = 0; element < total; element += RUN) {
+            double a[RUN], b[RUN];
+            size_t n = total - element < RUN ? (size_t)(total - element) : RUN;
+            wmk_view_read(&from, element, n, a);
+            wmk_view_read(&to, element, n, b);
+            for (size_t i = 0; i < n; i++) {
+                changed += (b[i] - a[i]) * (b[i] - a[i]);
+                original += a[i] * a[i];
+            }
+        }
+    }
+    return original > 0 ? sqrt(changed / original) : 0;
+}
+
+static wmk_status summarize(held *h, const wmk_reading *after)
+{
+    wmk_embed_summary *s = &h->e->summary;
+    double exact = 0, least = INFINITY;
+    s->z_after = z_of(h->e, after, &s->errors_after);
+    for (uint32_t j = 0; j < after->T; j++) least = fmin(least, h->e->sign[j] * after->score[j]);
+    s->margin_reached = least;
+    s->relative_change = relative_change(h);
+    WMK_TRY(exact_z(h, &exact));
+    s->rounding_z = exact - s->z_after;
+    return WMK_OK;
+}
+
+/* Writes h->w and reads it. */
+static wmk_status store(held *h, wmk_reading **after)
+{
+    for (size_t t = 0; t < h->e->vector.count; t++) WMK_TRY(write_target(h, t, h->e->outputs[t], h->e->views[t].dtype));
+    return read_back(h, h->e->outputs, false, after);
+}
+
+static wmk_status fit_margin(held *h, bool shared)
+{
+    wmk_embedding *e = h->e;
+    double least = 0;
+    for (int round = 0; round < WMK_EMBED_ROUNDS; round++) {
+        if (shared) {
+            WMK_TRY(wmk_dual_margin(&h->dual, e->margin));
+            WMK_TRY(wmk_dual_apply(&h->dual, e, h->w0, h->w));
+        } else {
+            WMK_TRY(change_rows(h));
+        }
+        wmk_reading *after = NULL;
+        WMK_TRY(store(h, &after));
+        wmk_status status = WMK_OK;
+        bool all = wmk_embed_raise(e, after->score, &least);
+        if (all) status = summarize(h, after);
+        wmk_reading_free(after);
+        if (all || status != WMK_OK) return status;
+    }
+    return wmk_embed_short(e, least);
+}
+
+static wmk_status fit_eq6(held *h)
+{
+    wmk_embedding *e = h->e;
+    wmk_reading *after = NULL;
+    WMK_TRY(wmk_dual_eq6(&h->dual, e->options->lambda, &e->summary.eq6_distance, &e->summary.eq6_e_r));
+    WMK_TRY(wmk_dual_apply(&h->dual, e, h->w0, h->w));
+    WMK_TRY(store(h, &after));
+    wmk_status status = summarize(h, after);
+    wmk_reading_free(after);
+    return status;
+}
+
+static wmk_status deal_rows(held *h)
+{
+    const wmk_key *key = h->e->key;
+    WMK_TRY(wmk_alloc(&h->row, key->M, sizeof *h->row));
+    WMK_TRY(wmk_alloc(&h->sign, key->M, 1));
+    if (key->scheme == WMK_SCHEME_PARTITION) {
+        wmk_x_deal(key, 0, key->M, h->row, h->sign);
+        return WMK_OK;
+    }
+    bool diff = key->scheme == WMK_SCHEME_DIFF;
+    uint64_t *column = NULL;
+    WMK_TRY(wmk_alloc(&column, (size_t)key->T * 2, sizeof *column));
+    wmk_status status = wmk_x_columns(key, column, diff ? column + key->T : NULL);
+    if (status == WMK_OK) {
+        memset(h->row, 0xff, key->M * sizeof *h->row);
+        for (uint32_t j = 0; j < key->T * (diff ? 2u : 1u); j++) {
+            h->row[column[j]] = (uint16_t)(j % key->T);
+            h->sign[column[j]] = j < key->T ? 1 : -1;
+        }
+    }
+    free(column);
+    return status;
+}
+
+static wmk_status open_held(held *h, bool shared)
+{
+    wmk_embedding *e = h->e;
+    WMK_TRY(wmk_alloc(&h->w0, e->vector.m, sizeof *h->w0));
+    WMK_TRY(wmk_alloc(&h->w, e->vector.m, sizeof *h->w));
+    WMK_TRY(wmk_alloc(&h->original, e->vector.count, sizeof *h->original));
+    for (size_t t = 0; t < e->vector.count; t++) {
+        if (e->outputs[t] != e->views[t].data) continue;
+        size_t bytes = e->vector.place[t].per_filter * e->vector.place[t].filters * (wmk_dtype_bits(e->views[t].dtype) / 8);
+        WMK_TRY(wmk_alloc(&h->original[t], bytes, 1));
+        memcpy(h->original[t], e->views[t].data, bytes);
+    }
+    wmk_vector_block(&e->vector, 0, e->vector.m, h->w0);
+    return shared ? wmk_dual_open(&h->dual, e, h->w0) : deal_rows(h);
+}
+
+static wmk_status embed_held(wmk_embedding *e)
+{
+    held h = {.e = e};
+    /* A raw mean is measured by one length, random rows share columns; other rows have supports of their own. Eq. 6 is written for the former. */
+    bool shared = e->key->scheme == WMK_SCHEME_RANDOM || (e->key->scheme != WMK_SCHEME_PARTITION && !e->vector.normalized);
+    wmk_status status = open_held(&h, shared);
+    if (status == WMK_OK) status = e->options->eq6 ? fit_eq6(&h) : fit_margin(&h, shared);
+    wmk_dual_close(&h.dual);
+    free(h.w0);
+    free(h.w);
+    free(h.row);
+    free(h.sign);
+    for (size_t t = 0; h.original != NULL && t < e->vector.count; t++) free(h.original[t]);
+    free(h.original);
+    return status;
+}
+
+/* ---- the call ------------------------------------------------------------------------------------------------------------------- */
+
+static wmk_status check_call(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options)
+{
+    if (options->struct_size < sizeof *options) return wmk_fail(WMK_ERROR_ARGUMENT, "embed options of %zu bytes: use WMK_EMBED_OPTIONS_INIT", options->struct_size);
+    if (options->eq6) {
+        if (!(options->lambda > 0) || !isfinite(options->lambda)) return wmk_fail(WMK_ERROR_ARGUMENT, "lambda of %g: eq. 6 wants one above 0", options->lambda);
+        if (key->carrier != WMK_CARRIER_MEAN || key->target_count != 1)
+            return wmk_fail(WMK_ERROR_ARGUMENT, "eq. 6 is for the mean of one tensor, the key has carrier %s and %zu", wmk_carrier_name(key->carrier), key->target_count);
+        if (key->scheme == WMK_SCHEME_PARTITION) return wmk_fail(WMK_ERROR_ARGUMENT, "eq. 6 is for the paper's schemes: direct, diff, random");
+    } else if (!(options->margin > 0) || !isfinite(options->margin)) {
+        return wmk_fail(WMK_ERROR_ARGUMENT, "margin of %g: it must be above 0", options->margin);
+    }
+    for (size_t t = 0; t < key->target_count; t++) {
+        if (views[t].data == NULL) return wmk_fail(WMK_ERROR_MISSING, "tensor %s is missing: embedding needs all of the key's targets", wmk_view_name(key, views, t));
+        if (outputs[t] == NULL) return wmk_fail(WMK_ERROR_ARGUMENT, "no output for tensor %s", wmk_view_name(key, views, t));
+    }
+    return WMK_OK;
+}
+
+static wmk_status open_embedding(wmk_embedding *e)
+{
+    uint32_t T = e->key->T;
+    uint8_t *b = NULL;
+    WMK_TRY(wmk_alloc(&e->sign, T, sizeof *e->sign));
+    WMK_TRY(wmk_alloc(&e->margin, T, sizeof *e->margin));
+    WMK_TRY(wmk_alloc(&e->cone, T, sizeof *e->cone));
+    WMK_TRY(wmk_alloc(&b, T, 1));
+    wmk_key_bits(e->key, b);
+    for (uint32_t j = 0; j < T; j++) {
+        e->sign[j] = b[j] ? 1 : -1;
+        e->margin[j] = e->options->margin * WMK_EMBED_FIRST;
+    }
+    sodium_memzero(b, T);
+    free(b);
+    WMK_TRY(wmk_vector_open(&e->vector, e->key, e->views));
+    WMK_TRY(wmk_vector_read(&e->before, e->key, &e->vector));
+    e->summary.z_before = z_of(e, e->before, &e->summary.errors_before);
+    for (uint32_t j = 0; !e->options->eq6 && j < T; j++)
+        if (e->before->erased[j] && e->key->scheme != WMK_SCHEME_DIRECT && e->key->scheme != WMK_SCHEME_DIFF) return wmk_embed_impossible(e, j, 0);
+    return WMK_OK;
+}
+
+wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options, wmk_embed_summary *summary)
+{
+    WMK_TRY(check_call(key, views, outputs, options));
+    wmk_embedding e = {.key = key, .views = views, .outputs = outputs, .options = options};
+    wmk_status status = open_embedding(&e);
+    if (status == WMK_OK) {
+        bool stream = key->scheme == WMK_SCHEME_PARTITION && key->carrier == WMK_CARRIER_WEIGHTS;
+        status = stream ? wmk_embed_stream(&e) : embed_held(&e);
+    }
+    if (status == WMK_OK && summary != NULL) *summary = e.summary;
+    wmk_reading_free(e.before);
+    wmk_vector_close(&e.vector);
+    free(e.sign);
+    free(e.margin);
+    free(e.cone);
+    return status;
+}
