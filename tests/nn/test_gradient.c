@@ -88,8 +88,9 @@ static double loss_at(const test_net *net, wmk_plan *plan, float *element, float
     float keep = *element;
     *element = value;
     assert_int_equal(wmk_plan_forward(plan), WMK_OK);
+    double loss = loss_behind(net, plan);
     *element = keep;
-    return loss_behind(net, plan);
+    return loss;
 }
 
 static bool parameter_check(const char *line, const test_net *net, wmk_plan *plan, const wmk_parameter *parameter)

@@ -2,6 +2,7 @@
 
 WMK_RUN_WRN names the program built from run_wrn.c.
 """
+import functools
 import os
 import subprocess
 
@@ -12,7 +13,7 @@ from torch import nn
 from torch.nn import functional
 
 PROGRAM = os.environ["WMK_RUN_WRN"]
-BATCH, STEPS, SIDE, CLASSES, RATE = 8, 5, 16, 10, 0.05
+BATCH, STEPS, SIDE, CLASSES, RATE = 6, 4, 16, 10, 0.05
 
 
 class Block(nn.Module):
@@ -50,6 +51,7 @@ def listing():
     return {name: (role, tuple(map(int, shape))) for name, role, *shape in map(str.split, lines)}
 
 
+@functools.cache
 def oracle(soft):
     """The network, its data, and what training it gives."""
     random = numpy.random.default_rng(5)
