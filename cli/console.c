@@ -38,7 +38,10 @@ int complain(const cli_command *command, int exit_code, const char *format, ...)
     return exit_code;
 }
 
-int library_error(const cli_command *command, wmk_status status) { return complain(command, exit_code_of(status), "%s", wmk_error_message()); }
+int library_error(const cli_command *command, wmk_status status)
+{
+    return complain(command, exit_code_of(status), "%s%s", wmk_error_message(), status == WMK_ERROR_EXISTS ? "; --force replaces it" : "");
+}
 
 void remark(const cli_call *call, const char *format, ...)
 {

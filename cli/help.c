@@ -42,27 +42,33 @@ void usage_line(const cli_command *command, char *line, size_t size)
     }
 }
 
-/* Breaks at blanks, so that no line of more than one word passes the 100th column. */
+/* Bytes of the next word: "[--x V]" is one. */
+static size_t word_length(const char *text)
+{
+    size_t length = strcspn(text, " ");
+    while (text[0] == '[' && text[length] && !memchr(text, ']', length)) length += 1 + strcspn(text + length + 1, " ");
+    return length;
+}
+
+/* Breaks between words, so that no line of more than one word passes the last column. `column`: where the cursor is. */
 static void print_wrapped(const char *text, size_t column, size_t indent)
 {
     enum { WIDTH = 100 };
+    bool first = true;
     while (*text) {
-        size_t length = strcspn(text, " ");
-        /* "[--x V]" stays together */
-        if (text[0] == '[')
-            while (text[length] && !memchr(text, ']', length)) length += 1 + strcspn(text + length + 1, " ");
-        if (column > indent && column + length > WIDTH) {
+        size_t length = word_length(text);
+        if (!first && column + 1 + length > WIDTH) {
             printf("\n%*s", (int)indent, "");
             column = indent;
+        } else if (!first) {
+            putchar(' ');
+            column++;
         }
         printf("%.*s", (int)length, text);
         column += length;
         text += length;
-        if (*text == ' ') {
-            text++;
-            column++;
-            if (*text && column + strcspn(text, " ") <= WIDTH) putchar(' ');
-        }
+        text += *text == ' ';
+        first = false;
     }
     putchar('\n');
 }
@@ -89,8 +95,9 @@ static void print_options(const cli_command *command)
         const option_spec *option = option_at(command, i);
         char left[96], help[512];
         option_left(option, left, sizeof left);
-        printf("%*s%s", INDENT, "", left);
-        size_t column = INDENT + strlen(left);
+        int indent = option->letter ? INDENT : INDENT + 4; /* long names stand below each other */
+        printf("%*s%s", indent, "", left);
+        size_t column = (size_t)indent + strlen(left);
         if (column + 2 > COLUMN) {
             putchar('\n');
             column = 0;

@@ -9,12 +9,12 @@
 
 /* ---- history ---- */
 
-enum { COLUMNS = 6, LINE_BYTES = 4096 };
-static const char *const column_names[COLUMNS] = {"epoch", "train_loss", "test_error", "test_loss", "e_r", "ber"};
+enum { COLUMNS = 4, LINE_BYTES = 4096 };
+static const char *const column_names[COLUMNS] = {"epoch", "loss", "test_error", "e_r"};
 
 static double **column_of(run_history *history, size_t column)
 {
-    double **columns[COLUMNS] = {&history->epoch, &history->train_loss, &history->test_error, &history->test_loss, &history->e_r, &history->ber};
+    double **columns[COLUMNS] = {&history->epoch, &history->loss, &history->test_error, &history->e_r};
     return columns[column];
 }
 
@@ -44,7 +44,7 @@ static void find_columns(char *head, int place[COLUMNS])
 
 static bool append_row(run_history *history, char *line, const int place[COLUMNS])
 {
-    double cells[COLUMNS] = {NAN, NAN, NAN, NAN, NAN, NAN};
+    double cells[COLUMNS] = {NAN, NAN, NAN, NAN};
     int index = 0;
     for (char *cell = line; cell; index++) {
         char *next = strchr(cell, ','), *end;

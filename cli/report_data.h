@@ -9,7 +9,7 @@
 
 /* The columns of a training history that the report draws; each NULL when the file lacks it. */
 typedef struct run_history {
-    double *epoch, *train_loss, *test_error, *test_loss, *e_r, *ber; /* [rows], NaN where a cell is empty */
+    double *epoch, *loss, *test_error, *e_r; /* [rows], NaN where a cell is empty */
     size_t rows;
 } run_history;
 

@@ -12,7 +12,7 @@ enum { SERIES_MAX = 16, BINS = 60, TITLE_BYTES = 256 };
 
 typedef const double *(*column_fn)(const run_history *history);
 static const double *test_error_of(const run_history *history) { return history->test_error; }
-static const double *train_loss_of(const run_history *history) { return history->train_loss; }
+static const double *loss_of(const run_history *history) { return history->loss; }
 static const double *e_r_of(const run_history *history) { return history->e_r; }
 
 static bool has_numbers(const double *column, size_t rows)
@@ -69,7 +69,7 @@ wmk_status page_curves(wmk_report *report, const report_run *runs, size_t run_co
     if (!any) return WMK_OK;
     wmk_status status = wmk_report_heading(report, "Training (paper, figure 1)");
     if (status == WMK_OK) status = curve(report, runs, run_count, test_error_of, "Test error", "share of test images", false);
-    if (status == WMK_OK) status = curve(report, runs, run_count, train_loss_of, "Training loss", "loss", true);
+    if (status == WMK_OK) status = curve(report, runs, run_count, loss_of, "Training loss E_0", "loss", true);
     if (status == WMK_OK) status = curve(report, runs, run_count, e_r_of, "Mean E_R while training", "mean E_R per bit", true);
     return status;
 }

@@ -121,7 +121,11 @@ wmk_status wmk_attack_run(const wmk_attack *attack, const wmk_model *model, cons
         if (!is_weight(view, tensor)) continue;
         void *data = wmk_patch_data(patch, i);
         if (!data) continue;
-        WMK_TRY_GOTO(status, attack_tensor(attack, context, view, data, seed_for(seed, view->name), &sum), done);
+        status = attack_tensor(attack, context, view, data, seed_for(seed, view->name), &sum);
+        if (status != WMK_OK) {
+            wmk_fail_within(status, "%s", wmk_model_path(model));
+            goto done;
+        }
     }
     if (sum.rows.tensors == 0) {
         status = tensor ? wmk_fail(WMK_ERROR_MISSING, "%s: no float tensor matches \"%s\"", wmk_model_path(model), tensor)

@@ -11,11 +11,14 @@ typedef struct ranked {
     size_t index;
 } ranked;
 
-static int by_rank(const void *left, const void *right)
+/* A total order: equal ranks go by index. */
+static bool is_before(const ranked *a, const ranked *b) { return a->rank != b->rank ? a->rank < b->rank : a->index < b->index; }
+
+static void swap(ranked *a, ranked *b)
 {
-    const ranked *a = left, *b = right;
-    if (a->rank != b->rank) return a->rank < b->rank ? -1 : 1;
-    return a->index < b->index ? -1 : a->index > b->index;
+    ranked kept = *a;
+    *a = *b;
+    *b = kept;
 }
 
 /* Steele, Lea, Flood 2014: splitmix64, one step. */
@@ -27,6 +30,24 @@ static uint64_t next_random(uint64_t *state)
     return x ^ (x >> 31);
 }
 
+/* Puts the `first` that come first into ranks[0 .. first), in no order (Hoare's quickselect; a random pivot, so that no input is a bad one). */
+static void select_first(ranked *ranks, size_t count, size_t first)
+{
+    size_t low = 0, high = count; /* the boundary lies within [low, high] */
+    uint64_t state = count;
+    while (first > low && first < high) {
+        swap(&ranks[low + next_random(&state) % (high - low)], &ranks[high - 1]);
+        size_t pivot = low;
+        for (size_t i = low; i + 1 < high; i++)
+            if (is_before(&ranks[i], &ranks[high - 1])) swap(&ranks[i], &ranks[pivot++]);
+        swap(&ranks[pivot], &ranks[high - 1]);
+        if (first <= pivot)
+            high = pivot;
+        else
+            low = pivot + 1;
+    }
+}
+
 wmk_status wmk_prune(double *weights, size_t count, double rate, wmk_prune_order order, uint64_t seed)
 {
     if (!(rate >= 0 && rate <= 1)) return wmk_fail(WMK_ERROR_ARGUMENT, "prune: rate %g is not between 0 and 1", rate);
@@ -34,12 +55,12 @@ wmk_status wmk_prune(double *weights, size_t count, double rate, wmk_prune_order
     ranked *ranks;
     WMK_TRY(wmk_alloc(&ranks, count, sizeof *ranks));
     for (size_t i = 0; i < count; i++) {
-        double rank = fabs(weights[i]);
+        double rank = isnan(weights[i]) ? HUGE_VAL : fabs(weights[i]); /* NaN has no order: it counts as large */
         if (order == WMK_PRUNE_DESCENDING) rank = -rank;
         if (order == WMK_PRUNE_RANDOM) rank = (double)(next_random(&seed) >> 11);
         ranks[i] = (ranked){rank, i};
     }
-    qsort(ranks, count, sizeof *ranks, by_rank);
+    select_first(ranks, count, zeros);
     for (size_t i = 0; i < zeros; i++) weights[ranks[i].index] = 0;
     free(ranks);
     return WMK_OK;

@@ -10,7 +10,6 @@
 
 #include "report/report.h"
 
-
 extern char **environ;
 
 static wmk_status quoted(wmk_buffer *script, const char *text)
@@ -40,6 +39,9 @@ static wmk_status data_blocks(wmk_buffer *script, const wmk_figure *figure)
             WMK_TRY(gap ? wmk_buffer_printf(script, "%.9g NaN\n", series->x[i])
                         : wmk_buffer_printf(script, "%.9g %.9g\n", series->x[i], series->y[i]));
         }
+        size_t last = series->count - 1;
+        if (figure->steps && series->count > 1) /* the last bar ends where one more would begin */
+            WMK_TRY(wmk_buffer_printf(script, "%.9g %.9g\n", 2 * series->x[last] - series->x[last - 1], series->y[last]));
         WMK_TRY(wmk_buffer_printf(script, "END\n"));
     }
     return WMK_OK;
@@ -49,13 +51,15 @@ static wmk_status write_script(wmk_buffer *script, const wmk_figure *figure)
 {
     static const char *const colours[] = {"#0969da", "#bf3989", "#1a7f37", "#bc4c00", "#6e7781", "#8250df"};
     WMK_TRY(wmk_buffer_printf(script, "set terminal svg noenhanced size 760,430 font 'sans-serif,13' background '#ffffff'\n"
-                                      "set datafile missing 'NaN'\nset grid lc '#d5dbe1'\nset border 3\nset tics nomirror\nset key outside top center horizontal\n"));
+                                      "set encoding utf8\nset datafile missing 'NaN'\nset grid lc '#d5dbe1'\nset border 3\nset tics nomirror\nset "
+                                      "key outside top center horizontal\n"));
     WMK_TRY(setting(script, "title", figure->title));
     WMK_TRY(setting(script, "xlabel", figure->x_label));
     WMK_TRY(setting(script, "ylabel", figure->y_label));
     if (figure->log_y) WMK_TRY(wmk_buffer_printf(script, "set logscale y\nset format y '%%g'\n"));
     if (figure->y_min != 0 || figure->y_max != 0) WMK_TRY(wmk_buffer_printf(script, "set yrange [%g:%g]\n", figure->y_min, figure->y_max));
-    if (figure->steps) WMK_TRY(wmk_buffer_printf(script, "set style fill transparent solid 0.35 noborder\n"));
+    if (figure->steps)
+        WMK_TRY(wmk_buffer_printf(script, "set style fill transparent solid 0.35 noborder\n%s", figure->y_max != 0 ? "" : "set yrange [0:]\n"));
     WMK_TRY(data_blocks(script, figure));
     for (size_t s = 0; s < figure->series_count; s++) {
         const char *colour = colours[s % (sizeof colours / sizeof colours[0])];
@@ -85,7 +89,7 @@ static int spawn_gnuplot(pid_t *child, FILE *script, const int ends[2])
     posix_spawn_file_actions_t actions;
     int error = posix_spawn_file_actions_init(&actions);
     if (error) return error;
-    if (!error) error = posix_spawn_file_actions_adddup2(&actions, fileno(script), STDIN_FILENO);
+    error = posix_spawn_file_actions_adddup2(&actions, fileno(script), STDIN_FILENO);
     if (!error) error = posix_spawn_file_actions_adddup2(&actions, ends[1], STDOUT_FILENO);
     if (!error) error = posix_spawn_file_actions_addopen(&actions, STDERR_FILENO, "/dev/null", 1, 0);
     if (!error) error = posix_spawn_file_actions_addclose(&actions, ends[0]);

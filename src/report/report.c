@@ -67,8 +67,7 @@ wmk_status wmk_report_table(wmk_report *report, const char *const *cells, size_t
     WMK_TRY(append(&report->body, "<div class=\"table\"><table>\n"));
     for (size_t r = 0; r < rows; r++) {
         WMK_TRY(append(&report->body, "<tr>"));
-        for (size_t c = 0; c < columns; c++)
-            WMK_TRY(element(report, r ? "<td>" : "<th>", cells[r * columns + c], r ? "</td>" : "</th>"));
+        for (size_t c = 0; c < columns; c++) WMK_TRY(element(report, r ? "<td>" : "<th>", cells[r * columns + c], r ? "</td>" : "</th>"));
         WMK_TRY(append(&report->body, "</tr>\n"));
     }
     return append(&report->body, "</table></div>\n");
