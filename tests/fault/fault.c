@@ -1,7 +1,7 @@
 /* tests/fault/fault.c - a shim for LD_PRELOAD that makes one call of a program fail.
  *
  *     WMK_FAULT=alloc:N   the N-th allocation (malloc, calloc, realloc, aligned_alloc, posix_memalign) fails with ENOMEM
- *     WMK_FAULT=write:N   the N-th call that changes a file (write, pwrite, copy_file_range, ftruncate: ENOSPC; fsync, rename, renameat2, link: EIO)
+ *     WMK_FAULT=write:N   the N-th call that changes a file (write, pwrite, copy_file_range, ftruncate: ENOSPC; fsync, rename, renameat2, link, linkat: EIO)
  *     WMK_FAULT=short:N   the N-th write or pwrite puts only half of its bytes, which is no error and must be carried on from
  *     WMK_FAULT_LOG=PATH  this file is made when the fault was given, so that a test knows when N was past the last call
  *
@@ -142,3 +142,8 @@ int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned
 }
 
 int link(const char *from, const char *to) { return refused(EIO) ? -1 : (int)syscall(SYS_link, from, to); }
+
+int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
+{
+    return refused(EIO) ? -1 : (int)syscall(SYS_linkat, from_fd, from, to_fd, to, flags);
+}
