@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "mark/carrier_kernel.h"
 #include "mark/embed.h"
 #include "mark/key.h"
 #include "mark/x.h"
@@ -335,7 +336,7 @@ wmk_status wmk_dual_apply(const wmk_dual *d, const wmk_embedding *e, const doubl
             double a = d->multiplier[j] * e->sign[j];
             if (a == 0) continue;
             wmk_x_normal(e->key, j, column, n, x);
-            for (size_t i = 0; i < n; i++) sum[i] += a * x[i];
+            wmk_add_rows(sum, x, 0, &a, 1, n);
         }
         for (size_t i = 0; i < n; i++) w[column + i] = d->scale * (w0[column + i] + sum[i]);
     }

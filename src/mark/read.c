@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "mark/carrier_kernel.h"
 #include "mark/carrier_tile.h"
 #include "mark/key.h"
 #include "mark/x.h"
@@ -48,16 +49,6 @@ static void settle(wmk_reading *r, uint32_t j, double dot, double scale, double 
     r->bit[j] = r->y[j] >= 0;
 }
 
-static double dot(const float *x, const double *w, size_t count)
-{
-    double a[8] = {0};
-    size_t i = 0;
-    for (; i + 8 <= count; i += 8)
-        for (int l = 0; l < 8; l++) a[l] += (double)x[i + l] * w[i + l];
-    for (; i < count; i++) a[0] += (double)x[i] * w[i];
-    return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
-}
-
 static wmk_status read_random(wmk_reading *r, const wmk_key *key, const wmk_vector *vector)
 {
     double *w = NULL, squares = 0;
@@ -76,7 +67,7 @@ static wmk_status read_random(wmk_reading *r, const wmk_key *key, const wmk_vect
             for (size_t i = 0; i < n; i += PIECE) {
                 size_t now = n - i < PIECE ? n - i : PIECE;
                 wmk_x_normal(key, j, column + i, now, x);
-                sum += dot(x, w + i, now);
+                sum += wmk_dot_row(x, w + i, now);
             }
             r->y[j] += sum;
         }

@@ -1,0 +1,12 @@
+/* mark/carrier_kernel.h - inner loops over rows of X in single precision, sums in double. Wider on processors with AVX2; the same bits either way. */
+#ifndef WMK_MARK_CARRIER_KERNEL_H
+#define WMK_MARK_CARRIER_KERNEL_H
+
+#include <stddef.h>
+
+/* sum_i x[i] w[i] */
+double wmk_dot_row(const float *x, const double *w, size_t count);
+/* sum[i] += sum_j a[j] x[j * stride + i], rows in order of j */
+void wmk_add_rows(double *sum, const float *x, size_t stride, const double *a, size_t rows, size_t count);
+
+#endif

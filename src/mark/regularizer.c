@@ -1,0 +1,180 @@
+/* mark/regularizer.c - making a regularizer: X in the order of the views. */
+#include "mark/regularizer.h"
+
+#include <math.h>
+#include <sodium.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/memory.h"
+#include "mark/key.h"
+#include "mark/x.h"
+
+#define CHUNK_SLOTS 65536
+#define CHUNKS_MAX 64
+
+/* column [m]: of each slot. */
+static wmk_status map_slots(const wmk_regularizer *r, uint64_t *column)
+{
+    for (size_t t = 0; t < r->count; t++) {
+        const wmk_place *place = &r->place[t];
+        uint64_t *position = NULL, slot = place->column;
+        WMK_TRY(wmk_alloc(&position, place->per_filter, sizeof *position));
+        wmk_place_positions(place, position);
+        for (uint64_t u = 0; u < place->outer; u++)
+            for (uint64_t f = 0; f < (r->mean ? 1 : place->filters); f++)
+                for (uint64_t q = 0; q < place->inner; q++) {
+                    uint64_t p = position[u * place->inner + q];
+                    column[slot++] = place->column + (r->mean ? p : p * place->filters + f);
+                }
+        free(position);
+    }
+    return WMK_OK;
+}
+
+static wmk_status keep_random(wmk_regularizer *r, uint64_t **column)
+{
+    uint64_t elements;
+    if (!wmk_mul_u64(r->m, r->T, &elements) || elements > WMK_X_KEPT_MAX) {
+        r->column = *column;
+        *column = NULL;
+        WMK_TRY(wmk_alloc(&r->w_column, r->m, sizeof *r->w_column));
+        return wmk_alloc(&r->diff_column, r->m, sizeof *r->diff_column);
+    }
+    float *row = NULL;
+    WMK_TRY(wmk_alloc_aligned(&r->x, elements * sizeof *r->x));
+    WMK_TRY(wmk_alloc(&row, r->m, sizeof *row));
+    for (uint32_t j = 0; j < r->T; j++) {
+        wmk_x_normal(r->key, j, 0, r->m, row);
+        for (uint64_t s = 0; s < r->m; s++) r->x[j * r->m + s] = row[(*column)[s]];
+    }
+    sodium_memzero(row, r->m * sizeof *row);
+    free(row);
+    return WMK_OK;
+}
+
+/* row and sign [m] by column */
+static wmk_status deal_columns(const wmk_regularizer *r, uint16_t *row, int8_t *sign)
+{
+    if (r->key->scheme == WMK_SCHEME_PARTITION) {
+        wmk_x_deal(r->key, 0, r->m, row, sign);
+        return WMK_OK;
+    }
+    bool diff = r->key->scheme == WMK_SCHEME_DIFF;
+    uint64_t *picked = NULL;
+    WMK_TRY(wmk_alloc(&picked, (size_t)r->T * 2, sizeof *picked));
+    wmk_status status = wmk_x_columns(r->key, picked, diff ? picked + r->T : NULL);
+    memset(row, 0xff, r->m * sizeof *row);
+    for (uint32_t j = 0; status == WMK_OK && j < r->T * (diff ? 2u : 1u); j++) {
+        row[picked[j]] = (uint16_t)(j % r->T);
+        sign[picked[j]] = j < r->T ? 1 : -1;
+    }
+    free(picked);
+    return status;
+}
+
+static wmk_status keep_rows(wmk_regularizer *r, const uint64_t *column)
+{
+    uint16_t *row = NULL;
+    int8_t *sign = NULL;
+    uint64_t chunks = (r->m + CHUNK_SLOTS - 1) / CHUNK_SLOTS;
+    r->chunks = chunks < CHUNKS_MAX ? (uint32_t)chunks : CHUNKS_MAX;
+    wmk_status status;
+    WMK_TRY_GOTO(status, wmk_alloc(&row, r->m, sizeof *row), done);
+    WMK_TRY_GOTO(status, wmk_alloc(&sign, r->m, 1), done);
+    WMK_TRY_GOTO(status, wmk_alloc(&r->row, r->m, sizeof *r->row), done);
+    WMK_TRY_GOTO(status, wmk_alloc(&r->sign, r->m, 1), done);
+    WMK_TRY_GOTO(status, wmk_alloc(&r->sums, (size_t)r->chunks * r->T * 2, sizeof *r->sums), done);
+    WMK_TRY_GOTO(status, deal_columns(r, row, sign), done);
+    for (uint64_t s = 0; s < r->m; s++) {
+        r->row[s] = row[column[s]];
+        r->sign[s] = sign[column[s]];
+    }
+done:
+    free(row);
+    free(sign);
+    return status;
+}
+
+static wmk_status check_views(const wmk_key *key, const wmk_tensor_view *weights)
+{
+    for (size_t t = 0; t < key->target_count; t++) {
+        const char *name = wmk_view_name(key, weights, t);
+        if (weights[t].data == NULL) return wmk_fail(WMK_ERROR_MISSING, "tensor %s is missing: training needs all of the key's targets", name);
+        if (weights[t].dtype != WMK_F32) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: tensor %s is %s, training weights are f32", name, wmk_dtype_name(weights[t].dtype));
+        if ((uintptr_t)weights[t].data % sizeof(float) != 0) return wmk_fail(WMK_ERROR_ARGUMENT, "tensor %s is not aligned to its elements", name);
+    }
+    return WMK_OK;
+}
+
+static wmk_status fill(wmk_regularizer *r, const wmk_tensor_view *weights)
+{
+    size_t T = r->T;
+    uint64_t filters, *column = NULL;
+    WMK_TRY(wmk_alloc(&r->views, r->count, sizeof *r->views));
+    memcpy(r->views, weights, r->count * sizeof *r->views);
+    WMK_TRY(wmk_alloc(&r->place, r->count, sizeof *r->place));
+    WMK_TRY(wmk_places_make(r->place, r->key, r->views, &filters));
+    WMK_TRY(wmk_alloc(&r->b, T, 1));
+    wmk_key_bits(r->key, r->b);
+    WMK_TRY(wmk_alloc(&r->y, T, sizeof *r->y));
+    WMK_TRY(wmk_alloc(&r->length, T, sizeof *r->length));
+    WMK_TRY(wmk_alloc(&r->coefficient, T, sizeof *r->coefficient));
+    WMK_TRY(wmk_alloc_aligned(&r->w, r->m * sizeof *r->w));
+    WMK_TRY(wmk_alloc_aligned(&r->diff_w, r->m * sizeof *r->diff_w));
+    if (r->mean) WMK_TRY(wmk_alloc_aligned(&r->diff_mean, r->m * sizeof *r->diff_mean));
+    else WMK_TRY(wmk_alloc(&r->squares, filters, sizeof *r->squares));
+    WMK_TRY(wmk_alloc(&r->inverse, r->mean ? r->count : filters, sizeof *r->inverse));
+    WMK_TRY(wmk_alloc(&column, r->m, sizeof *column));
+    wmk_status status = map_slots(r, column);
+    if (status == WMK_OK) status = r->key->scheme == WMK_SCHEME_RANDOM ? keep_random(r, &column) : keep_rows(r, column);
+    free(column);
+    return status;
+}
+
+wmk_status wmk_regularizer_create(wmk_regularizer **out, const wmk_key *key, const wmk_tensor_view *weights, double kappa)
+{
+    if (!(kappa > 0) || !isfinite(kappa)) return wmk_fail(WMK_ERROR_ARGUMENT, "kappa of %g: it must be above 0", kappa);
+    WMK_TRY(check_views(key, weights));
+    wmk_regularizer *r = NULL;
+    WMK_TRY(wmk_alloc(&r, 1, sizeof *r));
+    r->key = key;
+    r->T = key->T;
+    r->count = key->target_count;
+    r->m = key->M;
+    r->mean = key->carrier == WMK_CARRIER_MEAN;
+    r->normalized = !r->mean || r->count > 1;
+    r->kappa = r->normalized ? kappa : 1;
+    wmk_status status = fill(r, weights);
+    if (status == WMK_OK) *out = r;
+    else wmk_regularizer_free(r);
+    return status;
+}
+
+void wmk_regularizer_free(wmk_regularizer *r)
+{
+    if (r == NULL) return;
+    if (r->b != NULL) sodium_memzero(r->b, r->T);
+    if (r->x != NULL) sodium_memzero(r->x, r->m * r->T * sizeof *r->x);
+    if (r->row != NULL) sodium_memzero(r->row, r->m * sizeof *r->row);
+    if (r->sign != NULL) sodium_memzero(r->sign, r->m);
+    free(r->views);
+    free(r->place);
+    free(r->b);
+    wmk_free_aligned(r->w);
+    wmk_free_aligned(r->diff_w);
+    wmk_free_aligned(r->diff_mean);
+    free(r->squares);
+    free(r->inverse);
+    free(r->y);
+    free(r->length);
+    free(r->coefficient);
+    wmk_free_aligned(r->x);
+    free(r->column);
+    free(r->w_column);
+    free(r->diff_column);
+    free(r->row);
+    free(r->sign);
+    free(r->sums);
+    free(r);
+}

@@ -1,0 +1,214 @@
+/* read_naive.h - weights for the tests, in any layout and type, and everything a key reads from them in plain double loops straight from the
+ * formulas of design and paper. Uses of the library: the dense elements of X, and nothing else. */
+#ifndef WMK_TESTS_READ_NAIVE_H
+#define WMK_TESTS_READ_NAIVE_H
+
+#include "cmocka_wmk.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <weightmark/mark.h>
+
+#define NAIVE_MAX 8 /* tensors */
+
+/* One weight tensor: value[((((d H + h) W + w) I + i) O + o], extent in that order. */
+typedef struct naive_tensor {
+    char name[16];
+    uint64_t extent[5]; /* D H W I O */
+    double *value;
+    wmk_target target;
+    wmk_tensor_view view;
+    unsigned char *bytes; /* what view.data points into, one byte past the start: unaligned, unless for training */
+} naive_tensor;
+
+typedef struct naive_set {
+    size_t count;
+    naive_tensor tensor[NAIVE_MAX];
+    wmk_target target[NAIVE_MAX];
+    wmk_tensor_view view[NAIVE_MAX];
+} naive_set;
+
+static inline uint64_t naive_random(uint64_t *state) /* splitmix64 */
+{
+    uint64_t z = (*state += 0x9e3779b97f4a7c15u);
+    z = (z ^ (z >> 30)) * 0xbf58476d1ce4e5b9u;
+    z = (z ^ (z >> 27)) * 0x94d049bb133111ebu;
+    return z ^ (z >> 31);
+}
+
+static inline double naive_uniform(uint64_t *state) { return ((double)(naive_random(state) >> 11) + 0.5) * 0x1p-53; }
+static inline double naive_normal(uint64_t *state) { return sqrt(-2 * log(naive_uniform(state))) * cos(6.283185307179586 * naive_uniform(state)); }
+
+static inline size_t naive_size(const naive_tensor *t) { return (size_t)(t->extent[0] * t->extent[1] * t->extent[2] * t->extent[3] * t->extent[4]); }
+
+/* Heavy tails, filters of very different size, neighbours alike, some zeros, one filter all zeros (when there are five); every value is
+ * k / 1024 times a power of two with |k| < 128, so that each float type holds it. */
+static inline void naive_fill(naive_tensor *t, uint64_t seed)
+{
+    uint64_t state = seed, filters = t->extent[4];
+    double last = 0;
+    for (size_t k = 0; k < naive_size(t); k++) {
+        uint64_t o = k % filters;
+        last = 0.5 * last + naive_normal(&state);
+        double v = last / sqrt(naive_uniform(&state) + 0.01);
+        if (naive_random(&state) % 10 == 0) v = 0;
+        v = fmax(-127, fmin(127, nearbyint(v * 8)));
+        t->value[k] = filters >= 5 && o == 3 ? 0 : ldexp(v, (int)(o % 4) - 9);
+    }
+}
+
+static inline uint16_t naive_half(double value, int mantissa) /* exact values only; mantissa 10: binary16, 7: bfloat16 */
+{
+    if (value == 0) return 0;
+    int exponent;
+    double m = frexp(fabs(value), &exponent); /* in [0.5, 1) */
+    int bias = mantissa == 10 ? 15 : 127;
+    return (uint16_t)((value < 0 ? 0x8000 : 0) | ((exponent - 1 + bias) << mantissa) | (int)((2 * m - 1) * (1 << mantissa)));
+}
+
+/* Puts values into `layout` and `dtype`. aligned: for training. */
+static inline void naive_store(naive_tensor *t, const char *layout, wmk_dtype dtype, int aligned)
+{
+    static const char letter[] = "DHWIO";
+    uint32_t rank = (uint32_t)strlen(layout);
+    size_t size = wmk_dtype_bits(dtype) / 8, count = naive_size(t);
+    free(t->bytes);
+    t->bytes = malloc(count * size + 1);
+    t->view = (wmk_tensor_view){.name = t->name, .dtype = dtype, .rank = rank, .data = t->bytes + (aligned ? 0 : 1)};
+    strcpy(t->view.layout, layout);
+    for (uint32_t a = 0; a < rank; a++) t->view.shape[a] = t->extent[strchr(letter, layout[a]) - letter];
+    for (size_t e = 0; e < count; e++) {
+        uint64_t index[5] = {0};
+        size_t rest = e;
+        for (uint32_t a = rank; a-- > 0; rest /= t->view.shape[a]) index[strchr(letter, layout[a]) - letter] = rest % t->view.shape[a];
+        size_t k = 0;
+        for (int a = 0; a < 5; a++) k = k * t->extent[a] + index[a];
+        double v = t->value[k];
+        float f = (float)v;
+        uint16_t h = naive_half(v, dtype == WMK_F16 ? 10 : 7);
+        const void *from = dtype == WMK_F64 ? (const void *)&v : dtype == WMK_F32 ? (const void *)&f : (const void *)&h;
+        memcpy((unsigned char *)(uintptr_t)t->view.data + e * size, from, size);
+    }
+}
+
+/* element of the view -> index into value */
+static inline size_t naive_index(const naive_tensor *t, size_t e)
+{
+    static const char letter[] = "DHWIO";
+    uint64_t index[5] = {0};
+    for (uint32_t a = t->view.rank; a-- > 0; e /= t->view.shape[a]) index[strchr(letter, t->view.layout[a]) - letter] = e % t->view.shape[a];
+    size_t k = 0;
+    for (int a = 0; a < 5; a++) k = k * t->extent[a] + index[a];
+    return k;
+}
+
+static inline void naive_add(naive_set *set, uint64_t d, uint64_t h, uint64_t w, uint64_t i, uint64_t o, const char *key_layout)
+{
+    static const char letter[] = "DHWIO";
+    naive_tensor *t = &set->tensor[set->count];
+    snprintf(t->name, sizeof t->name, "layer%zu", set->count);
+    uint64_t extent[5] = {d, h, w, i, o};
+    memcpy(t->extent, extent, sizeof extent);
+    t->value = calloc(naive_size(t), sizeof *t->value);
+    naive_fill(t, 1000 + set->count);
+    wmk_target *target = &set->target[set->count];
+    *target = (wmk_target){.name = t->name, .rank = (uint32_t)strlen(key_layout)};
+    strcpy(target->layout, key_layout);
+    for (uint32_t a = 0; a < target->rank; a++) target->shape[a] = extent[strchr(letter, key_layout[a]) - letter];
+    naive_store(t, key_layout, WMK_F32, 0);
+    set->view[set->count++] = t->view;
+}
+
+static inline void naive_set_layout(naive_set *set, size_t t, const char *layout, wmk_dtype dtype, int aligned)
+{
+    naive_store(&set->tensor[t], layout, dtype, aligned);
+    set->view[t] = set->tensor[t].view;
+}
+
+static inline void naive_free(naive_set *set)
+{
+    for (size_t t = 0; t < set->count; t++) {
+        free(set->tensor[t].value);
+        free(set->tensor[t].bytes);
+    }
+}
+
+static inline wmk_key *naive_key(const naive_set *set, wmk_scheme scheme, wmk_carrier carrier, uint32_t bits, bool ones, uint8_t seed)
+{
+    uint8_t bytes[WMK_SEED_BYTES];
+    for (int i = 0; i < WMK_SEED_BYTES; i++) bytes[i] = (uint8_t)(seed * 37 + i);
+    wmk_key_options o = WMK_KEY_OPTIONS_INIT;
+    o.scheme = scheme;
+    o.carrier = carrier;
+    o.bits = bits;
+    o.ones = ones;
+    o.seed = bytes;
+    o.created = 1700000000;
+    o.targets = set->target;
+    o.target_count = set->count;
+    wmk_key *key = NULL;
+    assert_ok(wmk_key_create(&key, &o));
+    return key;
+}
+
+/* w [M] of the tensors whose view has data. rms: of each filter of all targets, or of each target's mean; may be NULL. */
+static inline double *naive_w(const naive_set *set, wmk_carrier carrier, uint64_t m, double *rms)
+{
+    double *w = calloc(m, sizeof *w);
+    size_t column = 0, factor = 0;
+    for (size_t k = 0; k < set->count; k++) {
+        const naive_tensor *t = &set->tensor[k];
+        size_t O = t->extent[4], P = naive_size(t) / O;
+        bool there = set->view[k].data != NULL;
+        if (carrier == WMK_CARRIER_WEIGHTS) {
+            for (size_t o = 0; o < O; o++) {
+                double sum = 0;
+                for (size_t p = 0; p < P; p++) sum += t->value[p * O + o] * t->value[p * O + o];
+                double root = sqrt(sum / P);
+                if (rms) rms[factor++] = root;
+                for (size_t p = 0; there && root > 0 && p < P; p++) w[column + p * O + o] = t->value[p * O + o] / root;
+            }
+            column += P * O;
+            continue;
+        }
+        double sum = 0;
+        for (size_t p = 0; there && p < P; p++) {
+            for (size_t o = 0; o < O; o++) w[column + p] += t->value[p * O + o];
+            w[column + p] /= O;
+            sum += w[column + p] * w[column + p];
+        }
+        double root = set->count == 1 ? 1 : sqrt(sum / P);
+        if (rms) rms[factor++] = root;
+        for (size_t p = 0; root > 0 && p < P; p++) w[column + p] /= root;
+        column += P;
+    }
+    assert_true(column == m);
+    return w;
+}
+
+/* y, score [T] */
+static inline void naive_read(const wmk_key *key, const double *w, bool normalized, double *y, double *score, uint8_t *erased)
+{
+    uint64_t m = wmk_key_m(key);
+    wmk_scheme scheme = wmk_key_scheme(key);
+    float *x = malloc(m * sizeof *x);
+    for (uint32_t j = 0; j < wmk_key_bit_count(key); j++) {
+        assert_ok(wmk_key_x(key, j, 0, m, x));
+        double dot = 0, seen = 0, all = 0, row = 0;
+        for (uint64_t c = 0; c < m; c++) {
+            dot += x[c] * w[c];
+            all += w[c] * w[c];
+            row += (double)x[c] * x[c];
+            if (x[c] != 0) seen += w[c] * w[c];
+        }
+        bool pick = scheme == WMK_SCHEME_DIRECT || scheme == WMK_SCHEME_DIFF;
+        double deviation = normalized || !pick ? sqrt(seen) : sqrt(all / m) * sqrt(row);
+        erased[j] = seen == 0;
+        score[j] = seen == 0 ? 0 : dot / deviation;
+        y[j] = seen == 0 ? 0 : normalized ? dot / sqrt(seen) : dot;
+    }
+    free(x);
+}
+
+#endif

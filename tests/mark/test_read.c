@@ -1,0 +1,184 @@
+/* Reading against plain loops, over layouts, types, schemes and carriers. */
+#include "read_naive.h"
+
+#include <omp.h>
+
+static const wmk_scheme schemes[] = {WMK_SCHEME_DIRECT, WMK_SCHEME_DIFF, WMK_SCHEME_RANDOM, WMK_SCHEME_PARTITION};
+
+static void compare(const naive_set *set, const wmk_key *key)
+{
+    uint32_t T = wmk_key_bit_count(key);
+    bool normalized = wmk_key_carrier(key) == WMK_CARRIER_WEIGHTS || set->count > 1;
+    double *w = naive_w(set, wmk_key_carrier(key), wmk_key_m(key), NULL);
+    double *y = calloc(T, sizeof *y), *score = calloc(T, sizeof *score);
+    uint8_t *erased = calloc(T, 1);
+    naive_read(key, w, normalized, y, score, erased);
+    wmk_reading *r = NULL;
+    assert_ok(wmk_mark_read(&r, key, set->view));
+    assert_int_equal(r->T, T);
+    for (uint32_t j = 0; j < T; j++) {
+        assert_int_equal(r->erased[j], erased[j]);
+        if (fabs(r->score[j] - score[j]) > 1e-11 * (1 + fabs(score[j]))) fail_msg("%s/%s row %u: score %.15g, not %.15g", wmk_scheme_name(wmk_key_scheme(key)), wmk_carrier_name(wmk_key_carrier(key)), j, r->score[j], score[j]);
+        if (fabs(r->y[j] - y[j]) > 1e-11 * (1 + fabs(y[j]))) fail_msg("row %u: y %.15g, not %.15g", j, r->y[j], y[j]);
+        if (fabs(y[j]) > 1e-9) assert_int_equal(r->bit[j], y[j] >= 0);
+    }
+    wmk_reading_free(r);
+    free(w);
+    free(y);
+    free(score);
+    free(erased);
+}
+
+static void compare_all(const naive_set *set, uint32_t bits)
+{
+    for (int s = 0; s < 4; s++)
+        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+            wmk_key *key = naive_key(set, schemes[s], (wmk_carrier)c, bits, false, (uint8_t)(s * 2 + c));
+            compare(set, key);
+            wmk_key_free(key);
+        }
+}
+
+static void one_convolution_in_every_layout(void **state)
+{
+    (void)state;
+    static const char *const layouts[] = {"OIHW", "HWIO", "OHWI", "IOHW", "IHWO", "WHIO", "HOWI", "WOIH"};
+    static const wmk_dtype types[] = {WMK_F32, WMK_F64, WMK_F16, WMK_BF16};
+    naive_set set = {0};
+    naive_add(&set, 1, 3, 3, 5, 11, "OIHW");
+    for (size_t l = 0; l < sizeof layouts / sizeof *layouts; l++) {
+        naive_set_layout(&set, 0, layouts[l], types[l % 4], 0);
+        compare_all(&set, 16);
+    }
+    naive_free(&set);
+}
+
+static void several_targets_of_every_rank(void **state)
+{
+    (void)state;
+    naive_set set = {0};
+    naive_add(&set, 1, 3, 3, 4, 9, "HWIO");
+    naive_add(&set, 1, 1, 1, 37, 21, "OI");
+    naive_add(&set, 2, 3, 2, 3, 6, "OIDHW");
+    naive_add(&set, 1, 5, 1, 1, 8, "OH"); /* depthwise: no input axis */
+    naive_add(&set, 1, 1, 3, 7, 1, "WIO");
+    naive_set_layout(&set, 0, "OIHW", WMK_F32, 0);
+    naive_set_layout(&set, 1, "IO", WMK_BF16, 0);
+    naive_set_layout(&set, 2, "DHWIO", WMK_F16, 0);
+    naive_set_layout(&set, 3, "OIHW", WMK_F64, 0); /* an axis of 1 may be there or not */
+    compare_all(&set, 24);
+    set.view[1].data = NULL;
+    set.view[3].data = NULL;
+    compare_all(&set, 24);
+    naive_free(&set);
+}
+
+/* Wider than a strip, larger than a tile, several chunks. */
+static void many_tiles(void **state)
+{
+    (void)state;
+    naive_set set = {0};
+    naive_add(&set, 1, 3, 3, 30, 700, "OIHW");
+    naive_add(&set, 1, 1, 1, 300, 130, "OI");
+    static const char *const layouts[][2] = {{"OIHW", "OI"}, {"HWIO", "IO"}, {"IHOW", "OI"}};
+    for (int l = 0; l < 3; l++) {
+        naive_set_layout(&set, 0, layouts[l][0], WMK_F32, 0);
+        naive_set_layout(&set, 1, layouts[l][1], WMK_F32, 0);
+        wmk_key *key = naive_key(&set, WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 8, false, 3);
+        compare(&set, key);
+        wmk_key_free(key);
+    }
+    wmk_key *key = naive_key(&set, WMK_SCHEME_RANDOM, WMK_CARRIER_WEIGHTS, 2, false, 4);
+    compare(&set, key);
+    wmk_key_free(key);
+    naive_free(&set);
+}
+
+static void same_bits_for_any_thread_count(void **state)
+{
+    (void)state;
+    naive_set set = {0};
+    naive_add(&set, 1, 3, 3, 30, 600, "OIHW");
+    naive_add(&set, 1, 1, 1, 300, 130, "OI");
+    int threads = omp_get_max_threads();
+    for (int s = 0; s < 4; s++)
+        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+            wmk_key *key = naive_key(&set, schemes[s], (wmk_carrier)c, 8, false, 3);
+            wmk_reading *one = NULL, *three = NULL;
+            omp_set_num_threads(1);
+            assert_ok(wmk_mark_read(&one, key, set.view));
+            omp_set_num_threads(3);
+            assert_ok(wmk_mark_read(&three, key, set.view));
+            assert_memory_equal(one->y, three->y, 8 * sizeof *one->y);
+            wmk_reading_free(one);
+            wmk_reading_free(three);
+            wmk_key_free(key);
+        }
+    omp_set_num_threads(threads);
+    naive_free(&set);
+}
+
+static void counts_and_erasures(void **state)
+{
+    (void)state;
+    naive_set set = {0};
+    naive_add(&set, 1, 1, 1, 20, 10, "OI");
+    naive_add(&set, 1, 1, 1, 30, 10, "OI");
+    wmk_key *key = naive_key(&set, WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 200, false, 1); /* rows of two or three weights */
+    set.view[1].data = NULL;
+    wmk_reading *r = NULL;
+    assert_ok(wmk_mark_read(&r, key, set.view));
+    assert_int_equal(r->weights_read, 200);
+    assert_int_equal(r->weights_missing, 300);
+    uint32_t erased = 0;
+    for (uint32_t j = 0; j < 200; j++) erased += r->erased[j];
+    assert_true(erased > 20 && erased < 180);
+    wmk_reading_free(r);
+    set.view[0].data = NULL;
+    assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_MISSING, "layer0");
+    wmk_key_free(key);
+    naive_free(&set);
+}
+
+static void unusable_views(void **state)
+{
+    (void)state;
+    naive_set set = {0};
+    naive_add(&set, 1, 3, 3, 20, 40, "OIHW");
+    wmk_reading *r = NULL;
+    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+        wmk_key *key = naive_key(&set, WMK_SCHEME_PARTITION, (wmk_carrier)c, 4, false, 1);
+        float bad[] = {NAN, INFINITY, -INFINITY};
+        static const char *const word[] = {"not a number", "infinite", "infinite"};
+        for (int i = 0; i < 3; i++) {
+            naive_set_layout(&set, 0, "OIHW", WMK_F32, 1);
+            memcpy(set.tensor[0].bytes + 4 * 1234, &bad[i], 4);
+            assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_INPUT, "layer0: element 1234");
+            assert_non_null(strstr(wmk_error_message(), word[i]));
+        }
+        naive_set_layout(&set, 0, "OIHW", WMK_F64, 1);
+        double huge = 1e200;
+        memcpy(set.tensor[0].bytes + 8 * 77, &huge, 8);
+        assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_INPUT, "element 77");
+        naive_set_layout(&set, 0, "OIHW", WMK_F32, 1);
+        set.view[0].shape[1] = 10;
+        assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_MISMATCH, "[40, 10, 3, 3], the key was made for OIHW [40, 20, 3, 3]");
+        set.view[0].shape[1] = 20;
+        set.view[0].dtype = WMK_I8;
+        assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_UNSUPPORTED, "i8");
+        set.view[0].dtype = WMK_F32;
+        set.view[0].layout[0] = '\0';
+        assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_MISMATCH, "layer0");
+        wmk_key_free(key);
+    }
+    naive_free(&set);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(one_convolution_in_every_layout), cmocka_unit_test(several_targets_of_every_rank), cmocka_unit_test(many_tiles),
+        cmocka_unit_test(same_bits_for_any_thread_count),  cmocka_unit_test(counts_and_erasures),           cmocka_unit_test(unusable_views),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
