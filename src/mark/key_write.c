@@ -6,13 +6,24 @@
 #include "mark/key_text.h"
 #include <jansson.h>
 #include <sodium.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+/* The fewest digits, from 15, that give the same double back: 0.1 instead of 0.10000000000000001. */
+static int digits_of(double value)
+{
+    char text[32];
+    int digits = 15;
+    while (digits < 17 && (snprintf(text, sizeof text, "%.*g", digits, value), strtod(text, NULL) != value)) digits++;
+    return digits;
+}
 
 /* Appends `value` as JSON on one line and drops the reference. NULL: it could not be made. */
 static wmk_status append_json(wmk_buffer *text, json_t *value)
 {
-    char *line = value ? json_dumps(value, JSON_ENCODE_ANY) : NULL;
+    int digits = json_is_real(value) ? digits_of(json_real_value(value)) : 17;
+    char *line = value ? json_dumps(value, JSON_ENCODE_ANY | JSON_REAL_PRECISION(digits)) : NULL;
     json_decref(value);
     if (!line) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: making a key file");
     wmk_status status = wmk_buffer_append(text, line, strlen(line));
