@@ -2,6 +2,11 @@
 find_package(PkgConfig REQUIRED)
 find_package(OpenMP REQUIRED COMPONENTS C)
 find_package(Threads REQUIRED)
+pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
+pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
+if(WMK_TRAIN)
+  find_package(ZLIB REQUIRED)
+endif()
 
 # -ffp-contract=off: numbers that a key or a training run depends on must not change with the compiler.
 add_library(wmk_flags INTERFACE)
