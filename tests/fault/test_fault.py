@@ -15,6 +15,7 @@ import sys
 import tempfile
 
 SYSTEM = 4
+SHOWN = int(os.environ.get("WMK_FAULT_SHOWN", "20"))
 failures = []
 
 
@@ -119,23 +120,23 @@ def main():
     model, key, marked, own = (folder / n for n in ("m.safetensors", "k.json", "marked.safetensors", "own.safetensors"))
     write_model(model)
     subprocess.run([options.binary, "keygen", "-o", key, "--model", model, "--target", "all", "--bits", "32"], check=True, capture_output=True)
-    subprocess.run([options.binary, "embed", model, "--key", key, "-o", marked], check=True, capture_output=True)
+    subprocess.run([options.binary, "embed", model, "--key", key, "-o", marked, "--margin", "2"], check=True, capture_output=True)
     new_key, new_model = folder / "new.json", folder / "new.safetensors"
     runner = Runner(options.binary, options.shim, folder)
     cases = [
         Case("keygen", ["keygen", "-o", new_key, "--model", model, "--target", "all", "--bits", "32"], [model], new_key, same_output=False),
         Case("verify", ["verify", marked, "--key", key, "--json"], [marked, key]),
         Case("verify unmarked", ["verify", model, "--key", key, "--json"], [model, key]),
-        Case("embed", ["embed", model, "--key", key, "-o", new_model], [model, key], new_model),
-        Case("embed over", ["embed", model, "--key", key, "-o", new_model, "--force"], [model, key], new_model, prepared=b"an older file"),
-        Case("embed in place", ["embed", own, "--key", key, "-o", own, "--force"], [key], own, prepared=model.read_bytes()),
+        Case("embed", ["embed", model, "--key", key, "-o", new_model, "--margin", "2"], [model, key], new_model),
+        Case("embed over", ["embed", model, "--key", key, "-o", new_model, "--margin", "2", "--force"], [model, key], new_model, prepared=b"an older file"),
+        Case("embed in place", ["embed", own, "--key", key, "-o", own, "--margin", "2", "--force"], [key], own, prepared=model.read_bytes()),
     ]
     for case in cases:
         runner.check_all(case, options.every)
-    for line in failures[:20]:
+    for line in failures[:SHOWN]:
         print("FAILED", line)
-    if len(failures) > 20:
-        print(f"... and {len(failures) - 20} more")
+    if len(failures) > SHOWN:
+        print(f"... and {len(failures) - SHOWN} more")
     shutil.rmtree(place)
     return bool(failures)
 
