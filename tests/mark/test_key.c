@@ -142,6 +142,12 @@ static void test_refusals(void **state)
         assert_ok(wmk_key_create(&key, &options));
         wmk_key_free(key);
     }
+    const wmk_target odd = {"w", "O", 1, {577}};
+    options = options_of(&odd, 1);
+    options.carrier = WMK_CARRIER_WEIGHTS;
+    options.scheme = WMK_SCHEME_DIFF;
+    options.bits = 289;
+    assert_fails(wmk_key_create(&key, &options), WMK_ERROR_MISMATCH, "M = 577");
     options.scheme = WMK_SCHEME_RANDOM; /* T above M is allowed: over-determined */
     options.bits = 577;
     assert_ok(wmk_key_create(&key, &options));
