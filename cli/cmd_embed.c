@@ -1,4 +1,5 @@
 /* cli/cmd_embed.c - weightmark embed: a mark into a finished model, without training or data. */
+#include <math.h>
 #include <stdio.h>
 
 #include <weightmark/mark_file.h>
@@ -22,7 +23,7 @@ static int announce(const wmk_embed_summary *summary, void *payload)
         printf("change    ||dW|| / ||W|| = %.3g (%.2f %%)\n", summary->relative_change, 100 * summary->relative_change);
         printf("before    z = %.2f, %u bits wrong\n", summary->z_before, summary->errors_before);
         printf("after     z = %.2f, %u bits wrong, smallest margin %.3g\n", summary->z_after, summary->errors_after, summary->margin_reached);
-        if (summary->rounding_z != 0) printf("rounding  cost %.3g of z\n", summary->rounding_z);
+        if (fabs(summary->rounding_z) >= 0.005) printf("rounding  cost %.3g of z\n", summary->rounding_z);
         if (settings->eq6) printf("eq. 6     1/2 ||w - w0||^2 = %.4g, mean E_R = %.4g\n", summary->eq6_distance, summary->eq6_e_r);
         fflush(stdout);
     }

@@ -33,6 +33,7 @@ void interrupt_install(void)
         if (sigaction(signals[i], NULL, &before) == 0 && before.sa_handler != SIG_IGN) sigaction(signals[i], &action, NULL);
     action.sa_handler = SIG_IGN;
     sigaction(SIGPIPE, &action, NULL);
+    sigaction(SIGXFSZ, &action, NULL); /* a file over the limit of setrlimit(2) becomes a write error */
 }
 
 void interrupt_defer(void) { deferred = 1; }

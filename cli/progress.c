@@ -22,6 +22,7 @@ void progress_begin(cli_progress *progress, const common_settings *common)
     progress->terminal = is_terminal(STDERR_FILENO);
     progress->drawn = 0;
     progress->tenths = 0;
+    progress->ended = false;
 }
 
 static void duration_text(double seconds, char *text, size_t size)
@@ -40,7 +41,7 @@ static void draw(const cli_progress *progress, const wmk_train_progress *now)
     char left[32], mark[64] = "";
     duration_text(now->seconds_left, left, sizeof left);
     if (isfinite(now->e_r)) snprintf(mark, sizeof mark, "  E_R %.4f  BER %.4f", now->e_r, now->ber);
-    fprintf(stderr, "%sepoch %.2f/%g  step %llu/%llu  loss %.4f%s  %.0f images/s  %s left%s", progress->terminal ? "\r\033[K" : "", now->epoch,
+    fprintf(stderr, "%sepoch %.2f/%.4g  step %llu/%llu  loss %.4f%s  %.0f images/s  %s left%s", progress->terminal ? "\r\033[K" : "", now->epoch,
             now->epochs, (unsigned long long)now->step, (unsigned long long)now->steps, now->loss, mark, now->images_per_second, left,
             progress->terminal ? "" : "\n");
 }
@@ -60,10 +61,12 @@ int progress_step(const wmk_train_progress *now, void *payload)
         draw(progress, now);
         progress->tenths = tenths;
     }
+    progress->ended = last;
+    if (last) fprintf(stderr, "%smeasuring the test error\n", progress->terminal ? "\n" : "");
     return interrupt_asked();
 }
 
 void progress_end(const cli_progress *progress)
 {
-    if (progress->terminal && progress->drawn > 0) fputc('\n', stderr);
+    if (progress->terminal && progress->drawn > 0 && !progress->ended) fputc('\n', stderr);
 }

@@ -7,7 +7,7 @@
 #include "command.h"
 
 typedef struct cli_progress {
-    bool quiet, terminal;
+    bool quiet, terminal, ended;
     double drawn;    /* when the line was last drawn, in seconds */
     uint64_t tenths; /* lines printed where there is no terminal */
 } cli_progress;

@@ -1,0 +1,184 @@
+"""What each command answers when all is well."""
+import json
+import os
+import re
+import stat
+import subprocess
+
+import pytest
+
+import tools
+from tools import run, run_json
+
+VERIFY_KEYS = ["verdict", "bits", "bit_errors", "ber", "z", "log10_p", "evidence_bits", "tries", "tensors", "key_id", "model"]
+
+
+def test_version_and_help(scratch):
+    run("--version", out=r"^weightmark \d+\.\d+\.\d+\n$")
+    run("--help", out=r"(?s)Commands:.*keygen.*verify.*report")
+    run("help", "verify", out=r"Usage: weightmark verify MODEL")
+    assert run("help", "verify").stdout == run("verify", "--help").stdout
+
+
+def test_keygen_and_key(model):
+    made = run_json("keygen", "-o", "own.key", "--model", "m.safetensors")
+    assert stat.S_IMODE(os.stat("own.key").st_mode) == 0o600
+    assert (made["scheme"], made["carrier"], made["bits"]) == ("partition", "weights", 256)
+    assert made["m"] == 32 * 16 * 9 + 32 * 32 * 9 + 320
+    assert [t["name"] for t in made["targets"]] == ["conv2.0.conv2.weight", "conv3.0.conv2.weight", "fc.weight"]
+    assert re.fullmatch("[0-9a-f]{64}", made["key_id"])
+    assert run_json("key", "own.key") == made
+    run("key", "own.key", out=made["key_id"])
+
+
+def test_keygen_names_one_layer(model):
+    made = run_json("keygen", "-o", "own.key", "--model", "m.safetensors", "--target", "conv2", "--bits", "32", "--ones")
+    assert (made["scheme"], made["carrier"], made["bits"], made["m"], made["ones"]) == ("random", "mean", 32, 16 * 9, True)
+    made = run_json("keygen", "-o", "other.key", "--model", "m.safetensors", "--target", "fc.*", "--carrier", "weights")
+    assert (made["scheme"], made["m"]) == ("partition", 320)
+
+
+def test_key_never_prints_secrets(model):
+    run("keygen", "-o", "own.key", "--model", "m.safetensors")
+    seed = json.load(open("own.key"))["seed"]
+    for arguments in (["key", "own.key"], ["key", "own.key", "--json"]):
+        assert seed not in run(*arguments).stdout
+
+
+def test_verify_json_is_the_contract(marked):
+    found = run_json("verify", "marked.safetensors", "--key", "own.key")
+    assert list(found) == VERIFY_KEYS
+    assert (found["verdict"], found["bits"], found["bit_errors"], found["ber"], found["tries"]) == ("found", 64, 0, 0, 1)
+    assert found["evidence_bits"] > 64 and found["log10_p"] < -19
+    assert abs(found["evidence_bits"] + found["log10_p"] / 0.30102999566398120) < 1e-6 * found["evidence_bits"]
+    assert found["model"] == "marked.safetensors" and found["key_id"] == run_json("key", "own.key")["key_id"]
+    assert found["tensors"] == ["conv2.0.conv2.weight", "conv3.0.conv2.weight", "fc.weight"]
+
+
+def test_verify_in_words(marked):
+    run("verify", "marked.safetensors", "--key", "own.key", out=r"(?s)^found: .*bits +0 of 64 wrong, BER 0\.0000\n.*z = .*p +10\^-.*evidence +\d")
+
+
+def test_not_found_is_exit_1(marked):
+    run("verify", "m.safetensors", "--key", "own.key", code=1, out="^not-found: ")
+    run("keygen", "-o", "stranger.key", "--model", "m.safetensors")
+    assert run_json("verify", "marked.safetensors", "--key", "stranger.key", code=1)["verdict"] == "not-found"
+
+
+def test_verify_another_tensor(model):
+    """A one-tensor key finds its mark in a renamed tensor; each try is paid for."""
+    run("keygen", "-o", "one.key", "--model", "m.safetensors", "--target", "conv3.0.conv2.weight", "--bits", "64")
+    run("embed", "m.safetensors", "--key", "one.key", "-o", "marked.safetensors", "--margin", "1.5")
+    content = open("marked.safetensors", "rb").read()
+    open("renamed.safetensors", "wb").write(content.replace(b"conv3.0.conv2.weight", b"layer9.9.convX.other"))
+    run("verify", "renamed.safetensors", "--key", "one.key", code=3, err="conv3.0.conv2.weight")
+    named = run_json("verify", "renamed.safetensors", "--key", "one.key", "--tensor", "layer9.9.convX.other")
+    assert (named["verdict"], named["tries"], named["tensors"]) == ("found", 1, ["layer9.9.convX.other"])
+    any_tensor = run_json("verify", "renamed.safetensors", "--key", "one.key", "--any-tensor", "--tries", "5")
+    assert (any_tensor["verdict"], any_tensor["tries"]) == ("found", 5)
+    assert any_tensor["log10_p"] == pytest.approx(named["log10_p"] + 0.698970004, abs=1e-6)
+
+
+def test_extract(marked):
+    bits = run("extract", "marked.safetensors", "--key", "own.key").stdout.strip()
+    assert re.fullmatch("[01]{64}", bits)
+    assert run("extract", "marked.safetensors", "--key", "own.key", "--hex").stdout.strip() == f"{int(bits, 2):016x}"
+    answer = run_json("extract", "marked.safetensors", "--key", "own.key")
+    assert answer["bits"] == bits and len(answer["y"]) == 64 and answer["erased"] == []
+    assert "".join("01"[y >= 0] for y in answer["y"]) == bits
+
+
+def test_inspect(model):
+    answer = run_json("inspect", "m.safetensors")
+    assert list(answer) == ["format", "tensors"] and answer["format"] == "safetensors"
+    assert answer["tensors"][0] == {"name": "conv2.0.conv2.weight", "dtype": "f32", "shape": [32, 16, 3, 3], "embeddable": True, "m": 144}
+    assert [t["embeddable"] for t in answer["tensors"]] == [True, True, False, False, True]
+    assert [t["m"] for t in answer["tensors"]] == [144, 288, 0, 0, 32]
+    run("inspect", "m.safetensors", out=r"(?s)steps +i64 +\[1\] +-.*3 tensors can carry a mark")
+
+
+def test_embed_says_what_it_does(model):
+    run("keygen", "-o", "own.key", "--model", "m.safetensors", "--bits", "64")
+    done = run("embed", "m.safetensors", "--key", "own.key", "-o", "marked.safetensors", "--margin", "4",
+               out=r"(?s)change +\|\|dW\|\| / \|\|W\|\| = .*before +z = .*after +z = .*found: ")
+    assert done.stderr == ""
+    answer = run_json("embed", "m.safetensors", "--key", "own.key", "-o", "marked.safetensors", "--force")
+    assert answer["errors_after"] == 0 and answer["margin_reached"] >= 7.999 and 0 < answer["relative_change"] < 1
+    assert answer["verification"] == run_json("verify", "marked.safetensors", "--key", "own.key")
+
+
+def test_embed_changes_nothing_else(marked):
+    before, after = (open(name, "rb").read() for name in ("m.safetensors", "marked.safetensors"))
+    assert len(before) == len(after) and before != after
+    size = int.from_bytes(before[:8], "little") + 8
+    assert before[:size] == after[:size]
+    header = json.loads(before[8:size])
+    for name in ("bn.weight", "steps"):
+        begin, end = header[name]["data_offsets"]
+        assert before[size + begin:size + end] == after[size + begin:size + end]
+
+
+def test_embed_dry_run_writes_nothing(model):
+    run("keygen", "-o", "own.key", "--model", "m.safetensors", "--bits", "64")
+    run("embed", "m.safetensors", "--key", "own.key", "-o", "marked.safetensors", "--dry-run", out=r"(?s)change.*nothing was written")
+    assert sorted(os.listdir()) == ["m.safetensors", "own.key"]
+
+
+def test_embed_equation_6(model):
+    run("keygen", "-o", "one.key", "--model", "m.safetensors", "--target", "conv3", "--bits", "64")
+    answer = run_json("embed", "m.safetensors", "--key", "one.key", "-o", "strong.safetensors", "--eq6", "--lambda", "100")
+    assert answer["verification"]["ber"] == 0 and answer["eq6_distance"] > 0 and 0 < answer["eq6_e_r"] < 0.7
+    weak = run_json("embed", "m.safetensors", "--key", "one.key", "-o", "weak.safetensors", "--eq6", "--lambda", "0.001", code=1)
+    assert weak["verification"]["verdict"] != "found" and weak["eq6_distance"] < answer["eq6_distance"]
+
+
+@pytest.mark.training
+def test_attack_prune(marked):
+    answer = run_json("attack", "prune", "marked.safetensors", "--rate", "0.65", "-o", "pruned.safetensors")
+    weights = 32 * 16 * 9 + 32 * 32 * 9 + 320
+    assert (answer["attack"], answer["tensors"], answer["weights"]) == ("prune", 3, weights)
+    assert answer["changed"] == round(0.65 * 32 * 16 * 9) + round(0.65 * 32 * 32 * 9) + round(0.65 * 320)
+    run("verify", "pruned.safetensors", "--key", "own.key", out="^found: ")
+    one = run_json("attack", "prune", "marked.safetensors", "--rate", "1", "--tensor", "fc.*", "--order", "random", "--seed", "3", "-o", "fc.safetensors")
+    assert (one["tensors"], one["changed"]) == (1, 320)
+
+
+def test_passphrase(model):
+    open("phrase", "w").write("correct horse\nnot this line\n")
+    open("same", "w").write("correct horse")
+    run("keygen", "-o", "own.key", "--model", "m.safetensors", "--bits", "64", "--passphrase-file", "phrase", out="sealed")
+    assert "seed" not in json.load(open("own.key"))
+    run("embed", "m.safetensors", "--key", "own.key", "--passphrase-file", "same", "-o", "marked.safetensors")
+    run("verify", "marked.safetensors", "--key", "own.key", "--passphrase-file", "phrase", out="^found: ")
+    run("key", "own.key", "--passphrase-file", "/dev/stdin", stdin=open("phrase"))
+
+
+def test_options_may_come_first_and_be_shortened(marked):
+    run("verify", "--ke", "own.key", "marked.safetensors", out="^found: ")
+    run("verify", "-kown.key", "marked.safetensors", "--threshold-bits=1000000", code=1, out="^inconclusive: ")
+
+
+def test_threads_do_not_change_the_answer(marked):
+    answers = [run("verify", "marked.safetensors", "--key", "own.key", "--json", "--threads", n).stdout for n in (1, 2, 3)]
+    assert answers[0] == answers[1] == answers[2]
+
+
+def test_colour_only_on_a_terminal(marked):
+    """script(1) gives the program a terminal; a pipe and NO_COLOR give none."""
+    command = f"{tools.PROGRAM} verify marked.safetensors --key own.key"
+    assert "\033" not in run("verify", "marked.safetensors", "--key", "own.key").stdout
+    if subprocess.run(["sh", "-c", "command -v script"], stdout=subprocess.DEVNULL).returncode:
+        pytest.skip("script(1) is not installed")
+    def on_terminal(**environment):
+        clean = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
+        return subprocess.run(["script", "-qec", command, "/dev/null"], stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,
+                              env={**clean, "TERM": "xterm", **environment}).stdout
+    assert "\033[1;32mfound" in on_terminal()
+    assert "\033" not in on_terminal(NO_COLOR="1")
+    assert "\033" not in on_terminal(TERM="dumb")
+
+
+def test_file_names_that_are_no_utf8(marked):
+    os.rename("marked.safetensors", b"\xff\xfe.safetensors")
+    done = subprocess.run([tools.PROGRAM, "verify", b"\xff\xfe.safetensors", "--key", "own.key", "--json"], stdout=subprocess.PIPE)
+    assert done.returncode == 0 and json.loads(done.stdout)["model"] == "??.safetensors"
