@@ -61,8 +61,8 @@ static void counters_install(void) { assert_true(__sanitizer_install_malloc_and_
 extern const char __executable_start[], etext[]; /* of the linker: this program, our rooms linked in */
 void *__libc_malloc(size_t), *__libc_calloc(size_t, size_t), *__libc_realloc(void *, size_t), *__libc_memalign(size_t, size_t); /* glibc's own */
 
-/* Not inlined: the return address must be the caller's. */
-#define ALLOCATOR __attribute__((noinline))
+/* Not inlined, since the return address must be the caller's; visible, since the libraries must find them. */
+#define ALLOCATOR __attribute__((noinline, visibility("default")))
 
 static bool is_own(const void *caller) { return (const char *)caller >= __executable_start && (const char *)caller < etext; }
 
