@@ -298,7 +298,7 @@ static void refusals(void **state)
     o = good, o.history = "/nonexistent/history", expect(o, WMK_ERROR_MISSING, "/nonexistent/history");
     o = good, o.checkpoint = "/nonexistent/checkpoint", expect(o, WMK_ERROR_MISSING, "/nonexistent/checkpoint");
     o = good, o.resume = true, o.checkpoint = small_path(folder, "none"), expect(o, WMK_ERROR_MISSING, "none");
-    o = good, o.resume = true, o.checkpoint = small_path(folder, "train-labels-idx1-ubyte"), expect(o, WMK_ERROR_UNSUPPORTED, "train-labels");
+    o = good, o.resume = true, o.checkpoint = small_path(folder, "train-labels-idx1-ubyte"), expect(o, WMK_ERROR_INPUT, "train-labels");
     o = good, o.host = NULL, o.init = small_path(folder, "none"), expect(o, WMK_ERROR_MISSING, "none");
     o = good, o.teacher = small_path(folder, "none"), expect(o, WMK_ERROR_MISSING, "none");
     o = good, o.output = small_path(folder, "train-labels-idx1-ubyte"), expect(o, WMK_ERROR_EXISTS, "train-labels");
