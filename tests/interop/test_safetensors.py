@@ -167,5 +167,5 @@ def test_mutated_headers(tmp_path):
     header = (b'{"__metadata__":{"format":"pt","k":"v\\n"},"a":{"dtype":"F32","shape":[2,3],"data_offsets":[0,24]},'
               b'"b\\u00e9":{"dtype":"BF16","shape":[4],"data_offsets":[24,32]},"s":{"dtype":"F4","shape":[],"data_offsets":[32,32]}}  ')
     header = header.replace(b'"shape":[],"data_offsets":[32,32]', b'"shape":[2],"data_offsets":[32,33]')
-    blobs = [mutations(rng, header, bytes(33)) for _ in range(4000)]
-    assert 100 < compare(tmp_path, blobs) < 3000
+    blobs = [mutations(rng, header, bytes(33)) for _ in range(2000)]
+    assert 50 < compare(tmp_path, blobs) < 1500
