@@ -1,4 +1,8 @@
-/* onednn/conv.c - Conv. An Add of the convolution's result to a tensor that nobody else reads is done by the convolution itself. */
+/* onednn/conv.c - Conv. An Add of the convolution's result to a tensor that nobody else reads is done by the convolution itself.
+ *
+ * 3x3 convolutions in f32 go by Winograd's F(4x4, 3x3) (Lavin and Gray 2016) where oneDNN has it: about half the time, at rounding errors near 1e-6 of the
+ * largest element. The choice depends on shapes only, so a plan always computes the same.
+ */
 #include <string.h>
 #include "nn/onednn/engine.h"
 
@@ -8,6 +12,7 @@ typedef struct conv {
     wmk_type weights; /* as oneDNN sees them: [groups][oc][ic]... when there are groups */
     dnnl_dims_t strides, dilates, low, high;
     bool bias;
+    dnnl_alg_kind_t alg; /* the first to try; direct is the other */
 } conv;
 
 static wmk_status conv_make(wmk_plan *plan, size_t node, conv *c)
@@ -25,8 +30,14 @@ static wmk_status conv_make(wmk_plan *plan, size_t node, conv *c)
         c->high[i] = w.pad_high[k];
     }
     c->weights = c->call.in_type[1];
+    const int64_t *sizes = c->weights.dims;
+    const bool unit =
+        w.spatial == 2 && w.kernel[1] == 3 && w.kernel[2] == 3 && w.stride[1] == 1 && w.stride[2] == 1 && w.dilation[1] == 1 && w.dilation[2] == 1;
+    const bool winograd = unit && wmk_onednn_of(plan)->activation == dnnl_f32 && sizes[0] % 16 == 0 && sizes[1] % 16 == 0;
+    c->alg = winograd ? dnnl_convolution_winograd : dnnl_convolution_direct;
     const int64_t groups = wmk_node_int(c->node, "group", 1);
     if (groups == 1) return WMK_OK;
+    c->alg = dnnl_convolution_direct;
     c->weights.rank++;
     memmove(c->weights.dims + 1, c->weights.dims, (WMK_RANK_MAX - 1) * sizeof(int64_t));
     c->weights.dims[0] = groups;
@@ -95,8 +106,11 @@ static wmk_status forward(wmk_plan *plan, size_t node, bool *done)
     size_t add = find_sum(plan, &c, &dst);
     if (add != SIZE_MAX && forward_with_sum(o, kind, &c, &m, plan->tensors[dst].layout, &pd) != dnnl_success) add = SIZE_MAX;
     if (add == SIZE_MAX) {
-        const dnnl_status_t status = wmk_pd_conv_forward(&pd, o->engine, kind, dnnl_convolution_direct, m.src, m.weights, m.bias, m.dst, c.strides,
-                                                         c.dilates, c.low, c.high, o->attr);
+        dnnl_status_t status =
+            wmk_pd_conv_forward(&pd, o->engine, kind, c.alg, m.src, m.weights, m.bias, m.dst, c.strides, c.dilates, c.low, c.high, o->attr);
+        if (status == dnnl_unimplemented && c.alg != dnnl_convolution_direct)
+            status = wmk_pd_conv_forward(&pd, o->engine, kind, dnnl_convolution_direct, m.src, m.weights, m.bias, m.dst, c.strides, c.dilates, c.low,
+                                         c.high, o->attr);
         if (status != dnnl_success) return status == dnnl_unimplemented ? WMK_OK : wmk_onednn_check(status, "convolution", c.node->name);
     }
     WMK_TRY(wmk_onednn_keep(o, pd));
@@ -126,9 +140,13 @@ static wmk_status backward_weights(wmk_plan *plan, const conv *c, const conv_mds
     wmk_onednn *o = wmk_onednn_of(plan);
     const bool with_bias = c->bias && plan->values[c->node->inputs[2]].wants_gradient;
     wmk_pd pd;
-    WMK_TRY(wmk_onednn_check(wmk_pd_conv_backward_weights(&pd, o->engine, dnnl_convolution_direct, m->src, m->diff_weights,
-                                                          with_bias ? m->bias : NULL, m->dst, c->strides, c->dilates, c->low, c->high, o->attr, hint),
-                             "convolution's weight gradient", c->node->name));
+    wmk_md bias = with_bias ? m->bias : NULL;
+    dnnl_status_t status = wmk_pd_conv_backward_weights(&pd, o->engine, c->alg, m->src, m->diff_weights, bias, m->dst, c->strides, c->dilates, c->low,
+                                                        c->high, o->attr, hint);
+    if (status == dnnl_unimplemented && c->alg != dnnl_convolution_direct)
+        status = wmk_pd_conv_backward_weights(&pd, o->engine, dnnl_convolution_direct, m->src, m->diff_weights, bias, m->dst, c->strides, c->dilates,
+                                              c->low, c->high, o->attr, hint);
+    WMK_TRY(wmk_onednn_check(status, "convolution's weight gradient", c->node->name));
     WMK_TRY(wmk_onednn_keep(o, pd));
     const wmk_value weights = c->node->inputs[1];
     wmk_tensor src, diff_dst, diff_weights, diff_bias = WMK_TENSOR_NONE;
@@ -157,9 +175,12 @@ static wmk_status backward_data(wmk_plan *plan, const conv *c, const conv_mds *m
 {
     wmk_onednn *o = wmk_onednn_of(plan);
     wmk_pd pd;
-    WMK_TRY(wmk_onednn_check(wmk_pd_conv_backward_data(&pd, o->engine, dnnl_convolution_direct, m->src, m->weights, m->dst, c->strides, c->dilates,
-                                                       c->low, c->high, o->attr, hint),
-                             "convolution's source gradient", c->node->name));
+    dnnl_status_t status =
+        wmk_pd_conv_backward_data(&pd, o->engine, c->alg, m->src, m->weights, m->dst, c->strides, c->dilates, c->low, c->high, o->attr, hint);
+    if (status == dnnl_unimplemented && c->alg != dnnl_convolution_direct)
+        status = wmk_pd_conv_backward_data(&pd, o->engine, dnnl_convolution_direct, m->src, m->weights, m->dst, c->strides, c->dilates, c->low,
+                                           c->high, o->attr, hint);
+    WMK_TRY(wmk_onednn_check(status, "convolution's source gradient", c->node->name));
     WMK_TRY(wmk_onednn_keep(o, pd));
     wmk_tensor weights, diff_dst, diff_src;
     wmk_md plain;
