@@ -5,7 +5,7 @@
 #include <string.h>
 
 #include "model/format/safetensors.h"
-#include "model/json.h"
+#include "base/json.h"
 #include "model/model.h"
 
 enum { LENGTH_BYTES = 8 };

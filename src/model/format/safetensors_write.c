@@ -4,7 +4,7 @@
 
 #include "base/file.h"
 #include "model/format/safetensors.h"
-#include "model/json.h"
+#include "base/json.h"
 #include "model/model.h"
 
 enum { DATA_ALIGNMENT = 64 };
