@@ -2,6 +2,7 @@
 #include "console.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -95,11 +96,17 @@ bool wants_colour(int fd)
     return is_terminal(fd) && !(no_color && *no_color);
 }
 
+void hold_standard_streams(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) == -1 && open("/dev/null", fd == STDIN_FILENO ? O_WRONLY : O_RDONLY) != fd) _exit(EXIT_SYSTEM);
+}
+
 int close_stdout(const cli_command *command, int exit_code)
 {
     bool failed = ferror(stdout) != 0;
     errno = 0;
-    if (fclose(stdout) != 0 && errno != EBADF) failed = true; /* EBADF: started with stdout closed; nothing was lost if nothing was written */
+    if (fclose(stdout) != 0) failed = true;
     if (!failed) return exit_code;
     return complain(command, EXIT_SYSTEM, "standard output: %s", errno ? strerror(errno) : "write error");
 }

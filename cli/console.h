@@ -29,6 +29,8 @@ json_t *json_text(const char *text);
 bool wants_colour(int fd);
 bool is_terminal(int fd);
 
+/* A stream that was closed at the start is held by a descriptor that cannot be used, so that no output file takes its number. */
+void hold_standard_streams(void);
 /* Flushes and closes stdout. `exit_code` unless that fails: then EXIT_SYSTEM with a message. */
 int close_stdout(const cli_command *command, int exit_code);
 

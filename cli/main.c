@@ -67,6 +67,7 @@ int main(int argc, char **argv)
 {
     const cli_command *command = NULL;
     int exit_code = EXIT_DONE;
+    hold_standard_streams();
     interrupt_install();
     if (argc < 2)
         exit_code = usage_error(NULL, "no command given");
