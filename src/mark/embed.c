@@ -29,7 +29,7 @@ wmk_status wmk_embed_short(const wmk_embedding *e, double least)
     return wmk_fail(WMK_ERROR_NUMERIC, "margin %g was not kept by what was stored: %.6g after %d attempts", e->options->margin, least, WMK_EMBED_ROUNDS);
 }
 
-bool wmk_embed_raise(wmk_embedding *e, const double *score, double *least)
+bool wmk_embed_raise(wmk_embedding *e, const double *score, int round, double *least)
 {
     bool all = true;
     *least = INFINITY;
@@ -38,7 +38,8 @@ bool wmk_embed_raise(wmk_embedding *e, const double *score, double *least)
         if (got < *least) *least = got;
         if (got >= e->options->margin) continue;
         all = false;
-        e->margin[j] += 1.1 * (e->options->margin - got) + 1e-7 * e->options->margin;
+        /* growing, since a coarse type may need a whole step of it before anything changes */
+        e->margin[j] += (1.1 + round) * (e->options->margin - got) + ldexp(1e-7, 2 * round) * e->options->margin;
     }
     return all;
 }
@@ -229,7 +230,7 @@ static wmk_status fit_margin(held *h, bool shared)
         wmk_reading *after = NULL;
         WMK_TRY(store(h, &after));
         wmk_status status = WMK_OK;
-        bool all = wmk_embed_raise(e, after->score, &least);
+        bool all = wmk_embed_raise(e, after->score, round, &least);
         if (all) status = summarize(h, after);
         wmk_reading_free(after);
         if (all || status != WMK_OK) return status;

@@ -30,8 +30,8 @@ typedef struct wmk_embedding {
     wmk_embed_summary summary;
 } wmk_embedding;
 
-/* Raises the targets of the bits whose score_j s_j fell short; true when none did. *least: the smallest s_j score_j. */
-bool wmk_embed_raise(wmk_embedding *e, const double *score, double *least);
+/* Raises the targets of the bits whose score_j s_j fell short, more in later rounds; true when none did. *least: the smallest s_j score_j. */
+bool wmk_embed_raise(wmk_embedding *e, const double *score, int round, double *least);
 /* NUMERIC: bit j cannot have its margin. */
 wmk_status wmk_embed_impossible(const wmk_embedding *e, uint32_t j, double most);
 wmk_status wmk_embed_short(const wmk_embedding *e, double least);

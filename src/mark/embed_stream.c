@@ -194,7 +194,7 @@ static wmk_status fit(stream *s, const quad *first, double *score)
         WMK_TRY(new_rms(s));
         WMK_TRY(sum_rows(s, visit_result));
         score_rows(s, score);
-        if (wmk_embed_raise(s->e, score, &least)) {
+        if (wmk_embed_raise(s->e, score, round, &least)) {
             s->e->summary.margin_reached = least;
             return wmk_tiles_walk(s->e->key, &s->e->vector, visit_write, s, s->e->outputs);
         }
