@@ -19,7 +19,8 @@ typedef struct wmk_model_tensor {
 } wmk_model_tensor;
 
 /* Opens a model, recognised by content. MISSING/SYSTEM: cannot be opened; INPUT: truncated, corrupt, contradictory (message: file, tensor, rule);
- * UNSUPPORTED: a format or variant not read; MEMORY. */
+ * UNSUPPORTED: a format or variant not read; MEMORY. The bytes stay mapped: a file that another program shortens while it is open ends the process (SIGBUS), as
+ * with any mapping; one that is replaced by rename does not. */
 WMK_EXPORT wmk_status wmk_model_open(wmk_model **out, const char *path);
 WMK_EXPORT void wmk_model_close(wmk_model *model);
 
