@@ -1,32 +1,19 @@
 /* The rules of docs/spec.md, "Key". */
 #include "mark/key_check.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
-/* Well-formed UTF-8 (no overlong form, no surrogate) without control characters. */
+/* Well-formed UTF-8 without control characters. */
 static bool is_plain_utf8(const char *text)
 {
-    for (const unsigned char *p = (const unsigned char *)text; *p;) {
-        uint32_t c = *p++, more, least;
-        if (c < 0x80) {
-            if (c < 0x20 || c == 0x7f) return false;
-            continue;
-        }
-        if (c >= 0xc2 && c <= 0xdf)
-            more = 1, least = 0x80, c &= 0x1f;
-        else if ((c & 0xf0) == 0xe0)
-            more = 2, least = 0x800, c &= 0x0f;
-        else if (c >= 0xf0 && c <= 0xf4)
-            more = 3, least = 0x10000, c &= 0x07;
-        else
-            return false;
-        while (more--) {
-            if ((*p & 0xc0) != 0x80) return false;
-            c = c << 6 | (*p++ & 0x3f);
-        }
-        if (c < least || c > 0x10ffff || (c >= 0xd800 && c <= 0xdfff)) return false;
+    const unsigned char *at = (const unsigned char *)text, *end = at + strlen(text);
+    while (at < end) {
+        size_t length = wmk_utf8_length(at, end);
+        if (length == 0 || *at < 0x20 || *at == 0x7f) return false;
+        at += length;
     }
     return true;
 }

@@ -1,209 +1,265 @@
 /* Reading a key file, which may be hostile (docs/spec.md, "Key file"). */
 #include "base/file.h"
+#include "base/json.h"
 #include "base/memory.h"
 #include "mark/derive.h"
 #include "mark/key_file.h"
 #include "mark/key_seal.h"
-#include "mark/key_text.h"
-#include <jansson.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct secret_input { /* locked memory */
-    char digits[WMK_SEED_DIGITS];
-    uint8_t seed[WMK_SEED_BYTES];
-} secret_input;
-
 typedef struct content {
-    wmk_key_options options; /* targets: owned here, names borrowed from the JSON */
+    wmk_key_options options;
+    wmk_target *targets; /* owned; the names lie in the reader's block */
+    size_t capacity;
+    uint8_t *seed; /* [WMK_SEED_BYTES] locked memory */
     uint8_t id[WMK_KEY_ID_BYTES];
     bool is_sealed;
     wmk_seal seal;
 } content;
 
-/* ---- members of JSON objects; `where` is "key", "targets[3]" ... for messages --------------------------------------------------------- */
+/* ---- JSON objects of known members ---------------------------------------------------------------------------------------------------- */
 
-static wmk_status check_members(const json_t *object, const char *where, const char *const *names, size_t count)
+/* Reads the value of member number `index` of a table of names. */
+typedef wmk_status (*member_fn)(wmk_json *json, size_t index, content *out);
+
+/* Every one of `names` once and no other; of the last two just one where `either` is set. */
+static wmk_status read_object(wmk_json *json, const char *where, const char *const *names, size_t count, bool either, member_fn value, content *out)
 {
-    if (!json_is_object(object)) return wmk_fail(WMK_ERROR_INPUT, "%s is not a JSON object", where);
-    for (size_t i = 0; i < count; i++)
-        if (!json_object_get(object, names[i])) return wmk_fail(WMK_ERROR_INPUT, "%s lacks the member \"%s\"", where, names[i]);
-    if (json_object_size(object) == count) return WMK_OK;
-    const char *name;
-    json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)object, name, value)
-    {
-        size_t i = 0;
-        while (i < count && strcmp(name, names[i]) != 0) i++;
+    uint32_t seen = 0;
+    WMK_TRY(wmk_json_expect(json, '{'));
+    if (wmk_json_accept(json, '}')) return wmk_fail(WMK_ERROR_INPUT, "%s is empty", where);
+    do {
+        const char *name;
+        size_t size, i = 0;
+        WMK_TRY(wmk_json_string(json, &name, &size));
+        while (i < count && (strlen(names[i]) != size || memcmp(name, names[i], size) != 0)) i++;
         if (i == count) return wmk_fail(WMK_ERROR_INPUT, "%s has an unknown member \"%.64s\"", where, name);
-    }
+        if (seen >> i & 1) return wmk_fail(WMK_ERROR_INPUT, "%s has the member \"%s\" twice", where, name);
+        seen |= 1u << i;
+        WMK_TRY(wmk_json_expect(json, ':'));
+        wmk_status status = value(json, i, out);
+        if (status != WMK_OK) return wmk_fail_within(status, "%s: \"%s\"", where, names[i]);
+    } while (wmk_json_accept(json, ','));
+    WMK_TRY(wmk_json_expect(json, '}'));
+    uint32_t last = seen >> (count - 2) & 3;
+    if (either && (last == 0 || last == 3))
+        return wmk_fail(WMK_ERROR_INPUT, "%s has %s \"%s\" and \"%s\"", where, last ? "both" : "neither", names[count - 2], names[count - 1]);
+    if (either) seen |= 3u << (count - 2);
+    for (size_t i = 0; i < count; i++)
+        if (!(seen >> i & 1)) return wmk_fail(WMK_ERROR_INPUT, "%s lacks the member \"%s\"", where, names[i]);
     return WMK_OK;
 }
-#define CHECK_MEMBERS(object, where, ...)                                                                                                            \
-    check_members(object, where, (const char *const[]){__VA_ARGS__}, sizeof((const char *const[]){__VA_ARGS__}) / sizeof(char *))
+#define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
-static wmk_status get_string(const char **out, const json_t *object, const char *where, const char *name)
+static wmk_status read_integer(wmk_json *json, uint64_t low, uint64_t high, uint64_t *out)
 {
-    *out = json_string_value(json_object_get(object, name));
-    return *out ? WMK_OK : wmk_fail(WMK_ERROR_INPUT, "%s: \"%s\" is not a string", where, name);
+    WMK_TRY(wmk_json_u64(json, out));
+    if (*out >= low && *out <= high) return WMK_OK;
+    return wmk_fail(WMK_ERROR_INPUT, "%llu, it must be %llu to %llu", (unsigned long long)*out, (unsigned long long)low, (unsigned long long)high);
 }
 
-static wmk_status get_integer(int64_t *out, const json_t *object, const char *where, const char *name, int64_t low, int64_t high)
+/* A string without NUL. */
+static wmk_status read_text(wmk_json *json, const char **text)
 {
-    const json_t *value = json_object_get(object, name);
-    if (!json_is_integer(value) || json_integer_value(value) < low || json_integer_value(value) > high)
-        return wmk_fail(WMK_ERROR_INPUT, "%s: \"%s\" is not a whole number from %lld to %lld", where, name, (long long)low, (long long)high);
-    *out = json_integer_value(value);
-    return WMK_OK;
+    size_t size;
+    WMK_TRY(wmk_json_string(json, text, &size));
+    return strlen(*text) == size ? WMK_OK : wmk_fail(WMK_ERROR_INPUT, "a NUL in the string");
 }
 
-static wmk_status get_hex(uint8_t *out, size_t bytes, const json_t *object, const char *where, const char *name)
-{
-    const json_t *value = json_object_get(object, name);
-    if (!json_is_string(value) || json_string_length(value) != 2 * bytes || !wmk_unhex(out, bytes, json_string_value(value)))
-        return wmk_fail(WMK_ERROR_INPUT, "%s: \"%s\" is not %zu lower-case hexadecimal digits", where, name, 2 * bytes);
-    return WMK_OK;
-}
-
-static wmk_status get_word(const json_t *object, const char *where, const char *name, const char *word)
+static wmk_status read_word(wmk_json *json, const char *word)
 {
     const char *text;
-    WMK_TRY(get_string(&text, object, where, name));
-    return strcmp(text, word) == 0 ? WMK_OK : wmk_fail(WMK_ERROR_INPUT, "%s: \"%s\" is not \"%s\"", where, name, word);
+    WMK_TRY(read_text(json, &text));
+    return strcmp(text, word) == 0 ? WMK_OK : wmk_fail(WMK_ERROR_INPUT, "not \"%s\"", word);
 }
 
-/* ---- parts of the key ------------------------------------------------------------------------------------------------------------------ */
-
-static wmk_status parse_target(wmk_target *target, const json_t *object, size_t index)
+/* Exactly 2 * bytes lower-case digits, straight from the file's text, so that a secret is not copied about. */
+static wmk_status read_hex(wmk_json *json, uint8_t *out, size_t bytes)
 {
-    char where[32];
-    snprintf(where, sizeof where, "targets[%zu]", index);
-    WMK_TRY(CHECK_MEMBERS(object, where, "name", "layout", "shape"));
+    bool good = wmk_json_accept(json, '"') && (size_t)(json->end - json->at) > 2 * bytes && json->at[2 * bytes] == '"';
+    for (size_t i = 0; good && i < 2 * bytes; i++) {
+        unsigned char c = json->at[i];
+        int v = c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : 16;
+        good = v < 16;
+        out[i / 2] = (uint8_t)(i % 2 ? out[i / 2] | v : v << 4);
+    }
+    if (!good) return wmk_fail(WMK_ERROR_INPUT, "not a string of %zu lower-case hexadecimal digits", 2 * bytes);
+    json->at += 2 * bytes + 1;
+    return WMK_OK;
+}
+
+/* ---- the parts of a key ----------------------------------------------------------------------------------------------------------------- */
+
+static wmk_status read_shape(wmk_json *json, wmk_target *target)
+{
+    WMK_TRY(wmk_json_expect(json, '['));
+    do {
+        if (target->rank == WMK_RANK_MAX) return wmk_fail(WMK_ERROR_INPUT, "more than %d axes", WMK_RANK_MAX);
+        WMK_TRY(read_integer(json, 1, WMK_KEY_M_MAX, &target->shape[target->rank++]));
+    } while (wmk_json_accept(json, ','));
+    return wmk_json_expect(json, ']');
+}
+
+static wmk_status target_member(wmk_json *json, size_t index, content *out)
+{
+    wmk_target *target = &out->targets[out->options.target_count];
     const char *layout;
-    WMK_TRY(get_string(&target->name, object, where, "name"));
-    WMK_TRY(get_string(&layout, object, where, "layout"));
-    const json_t *shape = json_object_get(object, "shape");
-    size_t rank = json_array_size(shape); /* 0 when it is no array */
-    if (rank < 1 || rank > WMK_RANK_MAX) return wmk_fail(WMK_ERROR_INPUT, "%s: \"shape\" is not a list of 1 to %d numbers", where, WMK_RANK_MAX);
-    if (strlen(layout) != rank) return wmk_fail(WMK_ERROR_INPUT, "%s: \"layout\" has not one letter for each of %zu axes", where, rank);
-    target->rank = (uint32_t)rank;
-    memcpy(target->layout, layout, rank);
-    for (size_t i = 0; i < rank; i++) {
-        const json_t *axis = json_array_get(shape, i);
-        if (!json_is_integer(axis) || json_integer_value(axis) < 1)
-            return wmk_fail(WMK_ERROR_INPUT, "%s: \"shape\"[%zu] is not a whole number from 1", where, i);
-        target->shape[i] = (uint64_t)json_integer_value(axis);
-    }
-    return WMK_OK;
-}
-
-static wmk_status parse_targets(content *out, const json_t *list)
-{
-    size_t count = json_array_size(list);
-    if (count < 1 || count > WMK_TARGETS_MAX) return wmk_fail(WMK_ERROR_INPUT, "\"targets\" is not a list of 1 to %d targets", WMK_TARGETS_MAX);
-    wmk_target *targets;
-    WMK_TRY(wmk_alloc(&targets, count, sizeof *targets));
-    out->options.targets = targets;
-    out->options.target_count = count;
-    for (size_t i = 0; i < count; i++) WMK_TRY(parse_target(&targets[i], json_array_get(list, i), i));
-    return WMK_OK;
-}
-
-static wmk_status parse_seal(wmk_seal *seal, const json_t *object)
-{
-    static const char where[] = "sealed";
-    WMK_TRY(CHECK_MEMBERS(object, where, "kdf", "passes", "memory_kib", "salt", "cipher", "nonce", "box"));
-    WMK_TRY(get_word(object, where, "kdf", "argon2id"));
-    WMK_TRY(get_word(object, where, "cipher", "xchacha20-poly1305"));
-    int64_t passes, memory_kib;
-    WMK_TRY(get_integer(&passes, object, where, "passes", 1, WMK_SEAL_PASSES_MAX));
-    WMK_TRY(get_integer(&memory_kib, object, where, "memory_kib", WMK_SEAL_MEMORY_KIB_MIN, WMK_SEAL_MEMORY_KIB_MAX));
-    if (!wmk_seal_is_affordable((uint64_t)passes, (uint64_t)memory_kib))
-        return wmk_fail(WMK_ERROR_INPUT, "%s: passes * memory_kib = %lld, at most %u is allowed", where, (long long)(passes * memory_kib),
-                        WMK_SEAL_WORK_KIB_MAX);
-    seal->passes = (uint32_t)passes;
-    seal->memory_kib = (uint32_t)memory_kib;
-    WMK_TRY(get_hex(seal->salt, sizeof seal->salt, object, where, "salt"));
-    WMK_TRY(get_hex(seal->nonce, sizeof seal->nonce, object, where, "nonce"));
-    return get_hex(seal->box, sizeof seal->box, object, where, "box");
-}
-
-/* Everything but the seed. */
-static wmk_status parse_content(content *out, const json_t *root)
-{
-    static const char where[] = "key";
-    const char *format = json_string_value(json_object_get(root, "format"));
-    if (!format || strcmp(format, "weightmark-key") != 0) return wmk_fail(WMK_ERROR_INPUT, "not a weightmark key");
-    int64_t version, T;
-    WMK_TRY(get_integer(&version, root, where, "version", 1, INT64_MAX));
-    if (version != WMK_KEY_FILE_VERSION)
-        return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: key format version %lld, this library reads version %d", (long long)version,
-                        WMK_KEY_FILE_VERSION);
-    out->is_sealed = json_object_get(root, "sealed") != NULL;
-    WMK_TRY(CHECK_MEMBERS(root, where, "format", "version", "id", "scheme", "carrier", "bits", "b", "lambda", "created", "targets",
-                          out->is_sealed ? "sealed" : "seed"));
-    const char *text;
-    WMK_TRY(get_hex(out->id, sizeof out->id, root, where, "id"));
-    WMK_TRY(get_string(&text, root, where, "scheme"));
-    WMK_TRY(wmk_scheme_parse(&out->options.scheme, text));
-    WMK_TRY(get_string(&text, root, where, "carrier"));
-    WMK_TRY(wmk_carrier_parse(&out->options.carrier, text));
-    WMK_TRY(get_integer(&T, root, where, "bits", 1, WMK_BITS_MAX));
-    out->options.bits = (uint32_t)T;
-    WMK_TRY(get_string(&text, root, where, "b"));
-    out->options.ones = strcmp(text, "ones") == 0;
-    if (!out->options.ones && strcmp(text, "seed") != 0) return wmk_fail(WMK_ERROR_INPUT, "%s: \"b\" is neither \"seed\" nor \"ones\"", where);
-    const json_t *lambda = json_object_get(root, "lambda");
-    if (!json_is_number(lambda)) return wmk_fail(WMK_ERROR_INPUT, "%s: \"lambda\" is not a number", where);
-    out->options.lambda = json_number_value(lambda);
-    WMK_TRY(get_integer(&out->options.created, root, where, "created", 1, INT64_MAX));
-    if (out->is_sealed) WMK_TRY(parse_seal(&out->seal, json_object_get(root, "sealed")));
-    return parse_targets(out, json_object_get(root, "targets"));
-}
-
-/* The parser's own message may quote the text, which may hold a secret: only its kind and place are told. */
-static wmk_status parse_json(json_t **out, const char *text, size_t size)
-{
-    WMK_TRY(wmk_key_text_check(text, size));
-    json_error_t error;
-    *out = json_loadb(text, size, JSON_REJECT_DUPLICATES, &error);
-    if (*out) return WMK_OK;
-    const char *kind = "not JSON";
-    switch (json_error_code(&error)) {
-    case json_error_out_of_memory:
-        return wmk_fail(WMK_ERROR_MEMORY, "out of memory: parsing %zu bytes", size);
-    case json_error_premature_end_of_input:
-        kind = "the JSON text ends too early";
-        break;
-    case json_error_duplicate_key:
-        kind = "a member is named twice";
-        break;
-    case json_error_invalid_utf8:
-        kind = "not UTF-8";
-        break;
-    case json_error_end_of_input_expected:
-        kind = "something follows the JSON text";
-        break;
-    case json_error_numeric_overflow:
-        kind = "a number is too large";
-        break;
+    switch (index) {
+    case 0:
+        return read_text(json, &target->name);
+    case 1:
+        WMK_TRY(read_text(json, &layout));
+        if (strlen(layout) > WMK_RANK_MAX) return wmk_fail(WMK_ERROR_INPUT, "more than %d letters", WMK_RANK_MAX);
+        strcpy(target->layout, layout);
+        return WMK_OK;
     default:
-        break;
+        return read_shape(json, target);
     }
-    return wmk_fail(WMK_ERROR_INPUT, "not a weightmark key: %s (line %d, column %d)", kind, error.line, error.column);
 }
 
-/* Opens the seal or decodes the digits, makes the key, and compares its id. */
-static wmk_status make_key(wmk_key **out, content *found, bool has_digits, secret_input *secret, const char *passphrase, size_t passphrase_bytes)
+static wmk_status read_targets(wmk_json *json, content *out)
+{
+    static const char *const names[] = {"name", "layout", "shape"};
+    WMK_TRY(wmk_json_expect(json, '['));
+    do {
+        size_t n = out->options.target_count;
+        if (n == WMK_TARGETS_MAX) return wmk_fail(WMK_ERROR_INPUT, "more than %d targets", WMK_TARGETS_MAX);
+        if (n == out->capacity) {
+            out->capacity = n ? 2 * n : 16;
+            WMK_TRY(wmk_resize(&out->targets, out->capacity, sizeof *out->targets));
+        }
+        out->targets[n] = (wmk_target){0};
+        wmk_status status = read_object(json, "target", names, COUNT(names), false, target_member, out);
+        if (status != WMK_OK) return wmk_fail_within(status, "number %zu", n);
+        out->options.target_count++;
+    } while (wmk_json_accept(json, ','));
+    return wmk_json_expect(json, ']');
+}
+
+static wmk_status seal_member(wmk_json *json, size_t index, content *out)
+{
+    wmk_seal *seal = &out->seal;
+    uint64_t value;
+    switch (index) {
+    case 0:
+        return read_word(json, "argon2id");
+    case 1:
+        WMK_TRY(read_integer(json, 1, WMK_SEAL_PASSES_MAX, &value));
+        return seal->passes = (uint32_t)value, WMK_OK;
+    case 2:
+        WMK_TRY(read_integer(json, WMK_SEAL_MEMORY_KIB_MIN, WMK_SEAL_MEMORY_KIB_MAX, &value));
+        return seal->memory_kib = (uint32_t)value, WMK_OK;
+    case 3:
+        return read_hex(json, seal->salt, sizeof seal->salt);
+    case 4:
+        return read_word(json, "xchacha20-poly1305");
+    case 5:
+        return read_hex(json, seal->nonce, sizeof seal->nonce);
+    default:
+        return read_hex(json, seal->box, sizeof seal->box);
+    }
+}
+
+static wmk_status read_seal(wmk_json *json, content *out)
+{
+    static const char *const names[] = {"kdf", "passes", "memory_kib", "salt", "cipher", "nonce", "box"};
+    WMK_TRY(read_object(json, "seal", names, COUNT(names), false, seal_member, out));
+    out->is_sealed = true;
+    if (wmk_seal_is_affordable(out->seal.passes, out->seal.memory_kib)) return WMK_OK;
+    return wmk_fail(WMK_ERROR_INPUT, "passes * memory_kib = %llu, at most %u is allowed", (unsigned long long)out->seal.passes * out->seal.memory_kib,
+                    WMK_SEAL_WORK_KIB_MAX);
+}
+
+static const char *const key_names[] = {"format", "version", "id",      "scheme",  "carrier", "bits",
+                                        "b",      "lambda",  "created", "targets", "sealed",  "seed"};
+
+static wmk_status key_member(wmk_json *json, size_t index, content *out)
+{
+    wmk_key_options *options = &out->options;
+    const char *text;
+    uint64_t value;
+    switch (index) {
+    case 0:
+        return read_word(json, "weightmark-key");
+    case 1:
+        return read_integer(json, WMK_KEY_FILE_VERSION, WMK_KEY_FILE_VERSION, &value);
+    case 2:
+        return read_hex(json, out->id, sizeof out->id);
+    case 3:
+        WMK_TRY(read_text(json, &text));
+        return wmk_scheme_parse(&options->scheme, text);
+    case 4:
+        WMK_TRY(read_text(json, &text));
+        return wmk_carrier_parse(&options->carrier, text);
+    case 5:
+        WMK_TRY(read_integer(json, 1, WMK_BITS_MAX, &value));
+        return options->bits = (uint32_t)value, WMK_OK;
+    case 6:
+        WMK_TRY(read_text(json, &text));
+        options->ones = strcmp(text, "ones") == 0;
+        return options->ones || strcmp(text, "seed") == 0 ? WMK_OK : wmk_fail(WMK_ERROR_INPUT, "neither \"seed\" nor \"ones\"");
+    case 7:
+        return wmk_json_f64(json, &options->lambda);
+    case 8:
+        WMK_TRY(read_integer(json, 1, INT64_MAX, &value));
+        return options->created = (int64_t)value, WMK_OK;
+    case 9:
+        return read_targets(json, out);
+    case 10:
+        return read_seal(json, out);
+    default:
+        options->seed = out->seed;
+        return read_hex(json, out->seed, WMK_SEED_BYTES);
+    }
+}
+
+/* A first pass: it is JSON, a key, and of a version whose members are known; they come in any order. json by value: the second pass begins anew. */
+static wmk_status check_version(wmk_json json)
+{
+    char *block = json.text;
+    bool is_key = false;
+    uint64_t version = 0;
+    WMK_TRY(wmk_json_expect(&json, '{'));
+    do {
+        const char *name, *text;
+        size_t size;
+        json.text = block;
+        WMK_TRY(wmk_json_string(&json, &name, &size));
+        WMK_TRY(wmk_json_expect(&json, ':'));
+        if (strcmp(name, "format") == 0 && !is_key) {
+            WMK_TRY(wmk_json_string(&json, &text, &size));
+            is_key = strcmp(text, "weightmark-key") == 0;
+        } else if (strcmp(name, "version") == 0 && !version) {
+            WMK_TRY(wmk_json_u64(&json, &version));
+        } else {
+            WMK_TRY(wmk_json_skip(&json));
+        }
+    } while (wmk_json_accept(&json, ','));
+    WMK_TRY(wmk_json_expect(&json, '}'));
+    WMK_TRY(wmk_json_end(&json));
+    if (!is_key) return wmk_fail(WMK_ERROR_INPUT, "its \"format\" is not \"weightmark-key\"");
+    if (version > WMK_KEY_FILE_VERSION)
+        return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: key format version %llu, this library reads version %d", (unsigned long long)version,
+                        WMK_KEY_FILE_VERSION);
+    return WMK_OK;
+}
+
+/* ---- the whole ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* Opens the seal if there is one, makes the key, and compares its id. */
+static wmk_status make_key(wmk_key **out, content *found, const char *passphrase, size_t passphrase_bytes)
 {
     if (found->is_sealed) {
         if (!passphrase) return wmk_fail(WMK_ERROR_SECRET, "the key is sealed: its passphrase is needed");
-        WMK_TRY(wmk_seal_open(secret->seed, &found->seal, found->id, passphrase, passphrase_bytes));
-    } else if (!has_digits || !wmk_unhex(secret->seed, WMK_SEED_BYTES, secret->digits)) {
-        return wmk_fail(WMK_ERROR_INPUT, "key: \"seed\" is not %d lower-case hexadecimal digits", WMK_SEED_DIGITS);
+        WMK_TRY(wmk_seal_open(found->seed, &found->seal, found->id, passphrase, passphrase_bytes));
+        found->options.seed = found->seed;
     }
-    found->options.seed = secret->seed;
+    for (size_t i = 0; i < found->options.target_count; i++)
+        if (strlen(found->targets[i].layout) != found->targets[i].rank)
+            return wmk_fail(WMK_ERROR_INPUT, "target %s: not one letter of \"layout\" for each axis of \"shape\"", found->targets[i].name);
+    found->options.targets = found->targets;
     wmk_key *key;
     WMK_TRY(wmk_key_create(&key, &found->options));
     if (memcmp(key->id, found->id, sizeof found->id) != 0) {
@@ -214,31 +270,39 @@ static wmk_status make_key(wmk_key **out, content *found, bool has_digits, secre
     return WMK_OK;
 }
 
-static wmk_status read_text(wmk_key **out, char *text, size_t size, secret_input *secret, const char *passphrase, size_t passphrase_bytes)
+/* block: for decoded strings, as large as the text. */
+static wmk_status parse_key(wmk_key **out, const unsigned char *text, size_t size, char *block, content *found, const char *passphrase,
+                            size_t passphrase_bytes)
 {
-    bool has_digits = wmk_key_text_take_seed(text, size, secret->digits);
+    wmk_json json = {text, text, text + size, block};
     if (size == 0) return wmk_fail(WMK_ERROR_INPUT, "not a weightmark key: the file is empty");
-    json_t *root = NULL;
-    content found = {.options = WMK_KEY_OPTIONS_INIT};
-    wmk_status status = parse_json(&root, text, size);
-    if (status == WMK_OK) status = parse_content(&found, root);
-    if (status == WMK_OK) status = make_key(out, &found, has_digits, secret, passphrase, passphrase_bytes);
-    free((void *)(uintptr_t)found.options.targets);
-    json_decref(root);
-    return status == WMK_ERROR_ARGUMENT || status == WMK_ERROR_MISMATCH ? WMK_ERROR_INPUT : status; /* here the file is at fault, not the caller */
+    wmk_status status = check_version(json);
+    if (status == WMK_ERROR_INPUT) return wmk_fail_within(status, "not a weightmark key");
+    WMK_TRY(status);
+    WMK_TRY(read_object(&json, "key", key_names, COUNT(key_names), true, key_member, found));
+    return make_key(out, found, passphrase, passphrase_bytes);
 }
 
 wmk_status wmk_key_read(wmk_key **out, const char *path, const char *passphrase, size_t passphrase_bytes)
 {
     WMK_TRY(wmk_sodium_ready());
     unsigned char *text;
+    char *block = NULL;
     size_t size;
+    content found = {.options = WMK_KEY_OPTIONS_INIT};
     WMK_TRY(wmk_file_read(&text, &size, path, WMK_KEY_FILE_BYTES_MAX));
-    secret_input *secret = sodium_malloc(sizeof *secret);
-    wmk_status status = secret ? read_text(out, (char *)text, size, secret, passphrase, passphrase_bytes)
-                               : wmk_fail(WMK_ERROR_MEMORY, "out of memory: %zu bytes of locked memory were refused", sizeof *secret);
-    sodium_free(secret);
+    wmk_status status;
+    WMK_TRY_GOTO(status, wmk_alloc(&block, size + 1, 1), done);
+    found.seed = sodium_malloc(WMK_SEED_BYTES);
+    status = found.seed ? parse_key(out, text, size, block, &found, passphrase, passphrase_bytes)
+                        : wmk_fail(WMK_ERROR_MEMORY, "out of memory: %d bytes of locked memory were refused", WMK_SEED_BYTES);
+    sodium_free(found.seed);
+    free(found.targets);
+    sodium_memzero(block, size);
+done:
     sodium_memzero(text, size);
     free(text);
+    free(block);
+    if (status == WMK_ERROR_ARGUMENT || status == WMK_ERROR_MISMATCH) status = WMK_ERROR_INPUT; /* here the file is at fault, not the caller */
     return status == WMK_OK ? WMK_OK : wmk_fail_within(status, "%s", path);
 }
