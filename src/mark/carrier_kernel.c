@@ -1,10 +1,9 @@
 /* mark/carrier_kernel.c */
 #include "mark/carrier_kernel.h"
 
-#include <string.h>
-
 typedef double d4 __attribute__((vector_size(32), aligned(8), may_alias));
-typedef float f4 __attribute__((vector_size(16), aligned(4), may_alias));
+typedef float f4 __attribute__((vector_size(16), aligned(1), may_alias));
+typedef float f1 __attribute__((aligned(1), may_alias));
 
 #define BODY static inline __attribute__((always_inline))
 
@@ -44,7 +43,37 @@ BODY void add_body(double *sum, const float *x, size_t stride, const double *a, 
         for (size_t i = 0; i < count; i++) sum[i] += x[j * stride + i] * a[j];
 }
 
+BODY void squares_body(const char *x, size_t count, double *out)
+{
+    d4 a = {0}, b = {0}, c = {0}, d = {0};
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16, x += 64) {
+        d4 p = __builtin_convertvector(*(const f4 *)x, d4), q = __builtin_convertvector(*(const f4 *)(x + 16), d4);
+        d4 r = __builtin_convertvector(*(const f4 *)(x + 32), d4), s = __builtin_convertvector(*(const f4 *)(x + 48), d4);
+        a += p * p;
+        b += q * q;
+        c += r * r;
+        d += s * s;
+    }
+    a = (a + b) + (c + d);
+    double sum = (a[0] + a[1]) + (a[2] + a[3]);
+    for (; i < count; i++, x += 4) sum += (double)*(const f1 *)x * *(const f1 *)x;
+    *out = sum;
+}
+
+BODY void widen_body(double *out, const char *x, size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8, x += 32) {
+        *(d4 *)(out + i) = __builtin_convertvector(*(const f4 *)x, d4);
+        *(d4 *)(out + i + 4) = __builtin_convertvector(*(const f4 *)(x + 16), d4);
+    }
+    for (; i < count; i++, x += 4) out[i] = *(const f1 *)x;
+}
+
 #if defined(__x86_64__)
+__attribute__((target("avx2"))) static void squares_avx2(const char *x, size_t count, double *out) { squares_body(x, count, out); }
+__attribute__((target("avx2"))) static void widen_avx2(double *out, const char *x, size_t count) { widen_body(out, x, count); }
 __attribute__((target("avx2"))) static void dot_avx2(const float *x, const double *w, size_t count, double *out) { dot_body(x, w, count, out); }
 __attribute__((target("avx2"))) static void add_avx2(double *sum, const float *x, size_t stride, const double *a, size_t rows, size_t count)
 {
@@ -55,6 +84,8 @@ __attribute__((target("avx2"))) static void add_avx2(double *sum, const float *x
 #define WIDE 0
 #define dot_avx2 dot_body
 #define add_avx2 add_body
+#define squares_avx2 squares_body
+#define widen_avx2 widen_body
 #endif
 
 double wmk_dot_row(const float *x, const double *w, size_t count)
@@ -69,4 +100,18 @@ void wmk_add_rows(double *sum, const float *x, size_t stride, const double *a, s
 {
     if (WIDE) add_avx2(sum, x, stride, a, rows, count);
     else add_body(sum, x, stride, a, rows, count);
+}
+
+double wmk_squares_row(const void *x, size_t count)
+{
+    double sum;
+    if (WIDE) squares_avx2(x, count, &sum);
+    else squares_body(x, count, &sum);
+    return sum;
+}
+
+void wmk_widen_row(double *out, const void *x, size_t count)
+{
+    if (WIDE) widen_avx2(out, x, count);
+    else widen_body(out, x, count);
 }

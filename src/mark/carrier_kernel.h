@@ -8,5 +8,8 @@
 double wmk_dot_row(const float *x, const double *w, size_t count);
 /* sum[i] += sum_j a[j] x[j * stride + i], rows in order of j */
 void wmk_add_rows(double *sum, const float *x, size_t stride, const double *a, size_t rows, size_t count);
+/* sum_i x[i]^2, and x as double. x [count] floats at any address. */
+double wmk_squares_row(const void *x, size_t count);
+void wmk_widen_row(double *out, const void *x, size_t count);
 
 #endif

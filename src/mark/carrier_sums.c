@@ -5,12 +5,15 @@
 
 #include "base/convert.h"
 #include "base/memory.h"
+#include "mark/carrier_kernel.h"
 
 #define BLOCK 1024 /* elements converted at a time */
 
 void wmk_view_read(const wmk_tensor_view *view, uint64_t element, size_t count, double *out)
 {
-    wmk_read_f64(out, (const unsigned char *)view->data + element * (wmk_dtype_bits(view->dtype) / 8), view->dtype, count);
+    const unsigned char *data = view->data;
+    if (view->dtype == WMK_F32) wmk_widen_row(out, data + element * 4, count);
+    else wmk_read_f64(out, data + element * (wmk_dtype_bits(view->dtype) / 8), view->dtype, count);
 }
 
 static double sum_of_squares(const double *x, size_t count)
@@ -27,9 +30,15 @@ static double sum_of_squares(const double *x, size_t count)
 static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint64_t first, uint64_t last, double *squares)
 {
     double x[BLOCK];
+    bool direct = view->dtype == WMK_F32 && place->inner > 1;
     for (uint64_t f = first; f < last; f++) squares[f] = 0;
     for (uint64_t u = 0; u < place->outer; u++) {
         uint64_t base = (u * place->filters + first) * place->inner;
+        if (direct) {
+            const unsigned char *row = (const unsigned char *)view->data + base * 4;
+            for (uint64_t f = first; f < last; f++, row += place->inner * 4) squares[f] += wmk_squares_row(row, (size_t)place->inner);
+            continue;
+        }
         if (place->inner == 1) {
             wmk_view_read(view, base, (size_t)(last - first), x);
             for (uint64_t f = first; f < last; f++) squares[f] += x[f - first] * x[f - first];

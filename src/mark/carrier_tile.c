@@ -117,6 +117,15 @@ static void read_lane(const tile *t, const workspace *space, uint64_t filter, do
         wmk_view_read(t->view, base + space->run_element[r], space->run_count[r], lane);
 }
 
+/* Runs are short and far apart: the processor does not foresee them. */
+static void fetch_lane(const tile *t, const workspace *space, uint64_t filter)
+{
+    size_t size = wmk_dtype_bits(t->view->dtype) / 8;
+    const char *base = (const char *)t->view->data + filter * t->place->filter_stride * size;
+    for (size_t r = 0; r < t->runs; r++)
+        for (size_t at = 0; at < space->run_count[r] * size; at += 64) __builtin_prefetch(base + space->run_element[r] * size + at);
+}
+
 static void write_run(const tile *t, void *output, uint64_t element, const double *value, size_t count)
 {
     wmk_write_f64((unsigned char *)output + element * (wmk_dtype_bits(t->view->dtype) / 8), t->view->dtype, value, count);
@@ -160,6 +169,7 @@ static void read_tile(tile *t, workspace *space)
     map_filter(t, space);
     for (uint64_t f = 0; f < t->filters; f += LANES) {
         int lanes = (int)least(LANES, t->filters - f);
+        for (uint64_t next = f + LANES; next < t->filters && next < f + 2 * LANES; next++) fetch_lane(t, space, t->filter + next);
         for (int l = 0; l < lanes; l++) read_lane(t, space, t->filter + f + (uint64_t)l, space->lane[l]);
         interleave(space->value + f, (size_t)t->filters, space, t->positions, lanes);
     }
