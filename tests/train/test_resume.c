@@ -88,19 +88,22 @@ static void make_whole(void)
     whole = strdup(options.output);
 }
 
-/* Same options, same file: the rest of this program relies on it. */
+/* Same options, same file, with one thread and with two: the rest of this program relies on it. Another seed gives another. */
 static void twice_the_same(void **state)
 {
     (void)state;
-    make_whole();
-    wmk_train_options options = training(folder, "again");
-    if (wmk_train(&options, NULL) != WMK_OK) fail_msg("%s", wmk_error_message());
-    assert_true(same_files(whole, options.output));
-    options = training(folder, "other");
-    options.seed = 2;
-    assert_int_equal(wmk_train(&options, NULL), WMK_OK);
-    assert_false(same_files(whole, options.output));
-    free(whole);
+    for (int threads = 1; threads <= 2; threads++) {
+        const char *const names[] = {"first", "second", "other"};
+        wmk_train_options options[3];
+        for (int i = 0; i < 3; i++) {
+            options[i] = training(folder, names[i]);
+            options[i].threads = threads, options[i].seed = i == 2 ? 2 : 1;
+            options[i].epochs = 0.5, options[i].replace = true;
+            if (wmk_train(&options[i], NULL) != WMK_OK) fail_msg("%s", wmk_error_message());
+        }
+        assert_true(same_files(options[0].output, options[1].output));
+        assert_false(same_files(options[0].output, options[2].output));
+    }
 }
 
 /* Stopped by the caller, in the first epoch, at an epoch's end, and in the last one. */

@@ -16,7 +16,7 @@ wmk_train_options small_training(const char *folder, const char *host, const cha
     options.rate = 0.05;
     options.epochs = 1;
     options.augmentation = WMK_AUGMENT_NONE;
-    options.threads = 2;
+    options.threads = 1; /* others may want the cores, and a second thread that waits for one costs more than it brings */
     return options;
 }
 
