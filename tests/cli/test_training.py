@@ -13,7 +13,7 @@ import tools
 from tools import run, run_json
 
 pytestmark = pytest.mark.training
-QUICK = ["--data", "data", "--batch", "16", "--threads", "2", "--quiet"]
+QUICK = ["--data", "data", "--batch", "16", "--threads", "1", "--quiet"]
 
 
 @pytest.fixture(scope="module")
@@ -23,7 +23,7 @@ def trained(tmp_path_factory):
     before = os.getcwd()
     os.chdir(folder)
     tools.write_data("data")
-    run("keygen", "-o", "marked.key", "--host", "wrn-10-1", "--target", "conv2", "--bits", "32")
+    run("keygen", "-o", "marked.key", "--host", "wrn-10-1", "--target", "conv2", "--bits", "100", "--lambda", "1")
     train = ["train", "--host", "wrn-10-1", "--epochs", "6", *QUICK]
     answers = {
         "marked": run_json(*train, "--key", "marked.key", "-o", "marked.safetensors", "--history", "marked.csv"),
@@ -49,14 +49,9 @@ def test_train_json(work):
 
 
 def test_marked_while_training(work):
-    found = run_json("verify", "marked.safetensors", "--key", "marked.key", code=0 if is_found("marked.safetensors") else 1)
-    assert found["ber"] == 0 and found["bits"] == 32 and found["z"] > 5
+    found = run_json("verify", "marked.safetensors", "--key", "marked.key")
+    assert (found["verdict"], found["ber"], found["bits"]) == ("found", 0, 100)
     assert run_json("verify", "unmarked.safetensors", "--key", "marked.key", code=1)["verdict"] == "not-found"
-
-
-def is_found(model):
-    done = subprocess.run([tools.PROGRAM, "verify", model, "--key", "marked.key", "--json"], stdout=subprocess.PIPE, text=True)
-    return json.loads(done.stdout)["verdict"] == "found"
 
 
 def test_eval_agrees_with_train(work):
@@ -76,43 +71,43 @@ def test_history(work):
 
 
 def test_fine_tune_and_distil(work):
-    run("keygen", "-o", "second.key", "--host", "wrn-10-1", "--target", "conv3", "--bits", "16")
-    tuned = run_json("train", "--init", "unmarked.safetensors", "--key", "second.key", "--epochs", "4", *QUICK, "-o", "tuned.safetensors")
-    distilled = run_json("train", "--init", "unmarked.safetensors", "--teacher", "unmarked.safetensors", "--key", "second.key", "--epochs", "4", *QUICK,
+    run("keygen", "-o", "second.key", "--host", "wrn-10-1", "--target", "conv3", "--bits", "16", "--lambda", "1")
+    tuned = run_json("train", "--init", "unmarked.safetensors", "--key", "second.key", "--epochs", "3", *QUICK, "-o", "tuned.safetensors")
+    distilled = run_json("train", "--init", "unmarked.safetensors", "--teacher", "unmarked.safetensors", "--key", "second.key", "--epochs", "3", *QUICK,
                          "-o", "distilled.safetensors")
     assert tuned["ber"] == 0 and distilled["ber"] == 0
 
 
 def test_two_marks_at_once(work):
-    run("keygen", "-o", "second.key", "--host", "wrn-10-1", "--target", "conv3", "--bits", "16")
-    both = run_json("train", "--host", "wrn-10-1", "--key", "marked.key", "--key", "second.key", "--epochs", "5", *QUICK, "-o", "both.safetensors")
+    run("keygen", "-o", "second.key", "--host", "wrn-10-1", "--target", "conv3", "--bits", "16", "--lambda", "1")
+    both = run_json("train", "--host", "wrn-10-1", "--key", "marked.key", "--key", "second.key", "--epochs", "3", *QUICK, "-o", "both.safetensors")
     assert both["ber"] == 0
 
 
 def test_same_seed_same_file(work):
-    again = ["train", "--host", "wrn-10-1", "--epochs", "6", *QUICK, "-o", "again.safetensors"]
-    run(*again)
-    assert open("again.safetensors", "rb").read() == open("unmarked.safetensors", "rb").read()
-    run(*again, "--seed", "2", "--force")
-    assert open("again.safetensors", "rb").read() != open("unmarked.safetensors", "rb").read()
+    contents = []
+    for seed in (5, 5, 6):
+        run("train", "--host", "wrn-10-1", "--epochs", "0.5", *QUICK, "--seed", seed, "-o", "again.safetensors", "--force")
+        contents.append(open("again.safetensors", "rb").read())
+    assert contents[0] == contents[1] != contents[2]
 
 
 def test_progress_without_a_terminal(work):
     """At most a line each tenth, no control characters; none at all with --quiet."""
-    done = run("train", "--host", "wrn-10-1", "--data", "data", "--batch", "8", "--epochs", "2", "--key", "marked.key", "-o", "out", quiet=False)
+    done = run("train", "--host", "wrn-10-1", "--data", "data", "--batch", "4", "--epochs", "0.5", "--key", "marked.key", "-o", "out", quiet=False)
     lines = done.stderr.splitlines()
     assert 5 <= len(lines) <= 12 and "\r" not in done.stderr and "\033" not in done.stderr
-    assert re.match(r"epoch \d.* step \d+/24  loss \d.*  E_R \d.*  BER \d.*  \d+ images/s  .* left", lines[0])
-    assert run("train", "--host", "wrn-10-1", *QUICK, "--epochs", "1", "-o", "out", "--force").stderr == ""
+    assert re.match(r"epoch \d.* step \d+/12  loss \d.*  E_R \d.*  BER \d.*  \d+ images/s  .* left", lines[0])
+    assert run("train", "--host", "wrn-10-1", *QUICK, "--epochs", "0.2", "-o", "out", "--force").stderr == ""
 
 
 def test_progress_on_a_terminal(work):
     """One line, drawn anew."""
     if subprocess.run(["sh", "-c", "command -v script"], stdout=subprocess.DEVNULL).returncode:
         pytest.skip("script(1) is not installed")
-    command = f"{tools.PROGRAM} train --host wrn-10-1 --data data --batch 8 --epochs 4 -o out"
-    done = subprocess.run(["script", "-qec", command, "/dev/null"], stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"})
-    assert done.returncode == 0 and "\r\033[Kepoch" in done.stdout and "step 48/48" in done.stdout
+    command = f"{tools.PROGRAM} train --host wrn-10-1 --data data --batch 4 --epochs 0.5 -o out"
+    done = subprocess.run(["script", "-qec", command, "/dev/null"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"})
+    assert done.returncode == 0 and b"\r\033[Kepoch" in done.stdout and b"step 12/12" in done.stdout
 
 
 # ---- report --------------------------------------------------------------------------------------------------------------------------
@@ -140,7 +135,7 @@ def test_report(work):
     for svg in drawn.values():
         assert svg.lstrip().startswith("<?xml") and "</svg>" in svg
     assert all(word in drawn["Values of the bits: marked"] for word in ("marked, its key", "unmarked (unmarked), the key", "stranger"))
-    assert "A &lt; B" in page and "0 of 32 bits are wrong" in page
+    assert "A &lt; B" in page and "0 of 100 bits are wrong" in page
     errors = [json.load(open("answers.json"))[name]["test_error"] for name in ("marked", "unmarked")]
     assert f"test error {100 * errors[0]:.2f} % with the mark, {100 * errors[1]:.2f} % without" in page
     assert [r["label"] for r in answer["runs"]] == ["marked", "unmarked"]
@@ -162,8 +157,8 @@ def test_report_pruning_agrees_with_attack_and_verify(work):
 
 
 def test_report_of_several_schemes(work):
-    for scheme in ("direct", "diff"):
-        run("keygen", "-o", f"{scheme}.key", "--host", "wrn-10-1", "--target", "conv2", "--bits", "32", "--scheme", scheme)
+    for scheme, bits in (("direct", 100), ("diff", 72)):
+        run("keygen", "-o", f"{scheme}.key", "--host", "wrn-10-1", "--target", "conv2", "--bits", bits, "--scheme", scheme)
         run("embed", "unmarked.safetensors", "--key", f"{scheme}.key", "-o", f"{scheme}.safetensors", "--margin", "0.5")
     run("report", "direct.safetensors", "diff.safetensors", "Rand=marked.safetensors", "unmarked.safetensors", "--key", "direct.key", "--key", "diff.key",
         "--key", "marked.key", "--data", "data", "--title", "Three schemes", "-o", "report.html", "--quiet")
