@@ -1,0 +1,109 @@
+/* calibration.h - how often strangers' keys look significant on weights that carry no mark. */
+#ifndef WMK_TESTS_CALIBRATION_H
+#define WMK_TESTS_CALIBRATION_H
+
+#include <math.h>
+#include <string.h>
+#include <weightmark/mark.h>
+
+#include "mark/read.h"
+
+enum { CALIBRATION_LEVELS = 3, CALIBRATION_KINDS = 3 };
+static const double calibration_level[CALIBRATION_LEVELS] = {0.1, 0.01, 0.001};
+static const char *const calibration_kind[CALIBRATION_KINDS] = {"soft", "hard", "combined"};
+
+/* expected, variance: of the count below a level, summed over keys: for a count of bits the levels that it can reach. exact: else a bound. */
+typedef struct calibration {
+    uint64_t keys;
+    struct {
+        uint64_t below;
+        double expected, variance;
+    } at[CALIBRATION_KINDS][CALIBRATION_LEVELS];
+    bool exact[CALIBRATION_KINDS];
+} calibration;
+
+/* The chance that a p which takes only the values of P(Bin(bits, 1/2) >= k) is below `level`. */
+static inline double calibration_reached(uint32_t bits, double level)
+{
+    for (uint32_t k = 0; k <= bits; k++) {
+        double p = pow(10, wmk_log10_binomial_tail(bits, k));
+        if (p < level) return p;
+    }
+    return 0;
+}
+
+static inline void calibration_count(calibration *c, const wmk_evidence *e)
+{
+    const double log10_p[CALIBRATION_KINDS] = {e->log10_p_soft, e->log10_p_hard, e->log10_p};
+    c->keys++;
+    for (int k = 0; k < CALIBRATION_KINDS; k++)
+        for (int l = 0; l < CALIBRATION_LEVELS; l++) {
+            double chance = k == 1 && c->exact[k] ? calibration_reached(e->bits, calibration_level[l]) : calibration_level[l];
+            c->at[k][l].below += log10_p[k] < log10(calibration_level[l]);
+            c->at[k][l].expected += chance;
+            c->at[k][l].variance += chance * (1 - chance);
+        }
+}
+
+static inline void calibration_add(calibration *to, const calibration *from)
+{
+    to->keys += from->keys;
+    for (int k = 0; k < CALIBRATION_KINDS; k++)
+        for (int l = 0; l < CALIBRATION_LEVELS; l++) {
+            to->at[k][l].below += from->at[k][l].below;
+            to->at[k][l].expected += from->at[k][l].expected;
+            to->at[k][l].variance += from->at[k][l].variance;
+        }
+}
+
+/* Ends of the interval a count may lie in, `deviations` wide each way, one count more for its graininess; a bound has no lower end. */
+static inline void calibration_interval(const calibration *c, int kind, int level, double deviations, double *low, double *high)
+{
+    double half = deviations * sqrt(c->at[kind][level].variance) + 1;
+    *low = c->exact[kind] ? c->at[kind][level].expected - half : 0;
+    *high = c->at[kind][level].expected + half;
+}
+
+static inline bool calibration_holds(const calibration *c, int kind, int level, double deviations)
+{
+    double low, high;
+    calibration_interval(c, kind, level, deviations, &low, &high);
+    return (double)c->at[kind][level].below >= low && (double)c->at[kind][level].below <= high;
+}
+
+/* Judges `keys` redraws of `key` over one open vector. */
+static inline wmk_status calibration_run(calibration *out, const wmk_key *key, const wmk_vector *vector, uint32_t keys)
+{
+    memset(out, 0, sizeof *out);
+    out->exact[0] = wmk_key_scheme(key) == WMK_SCHEME_RANDOM;
+    out->exact[1] = !wmk_key_ones(key) || wmk_key_scheme(key) == WMK_SCHEME_RANDOM;
+    wmk_status failed = WMK_OK;
+#pragma omp parallel
+    {
+        calibration mine = {0};
+        memcpy(mine.exact, out->exact, sizeof mine.exact);
+#pragma omp for schedule(dynamic, 16)
+        for (uint32_t i = 0; i < keys; i++) {
+            uint8_t seed[WMK_SEED_BYTES] = "calibration";
+            memcpy(seed + 16, &i, sizeof i);
+            wmk_key *stranger = NULL;
+            wmk_reading *reading = NULL;
+            wmk_evidence e;
+            wmk_status status = wmk_key_redraw(&stranger, key, seed);
+            if (status == WMK_OK) status = wmk_vector_read(&reading, stranger, vector);
+            if (status == WMK_OK) status = wmk_evidence_judge(&e, stranger, reading, 1, 64);
+            if (status == WMK_OK) calibration_count(&mine, &e);
+            wmk_reading_free(reading);
+            wmk_key_free(stranger);
+            if (status != WMK_OK) {
+#pragma omp critical
+                failed = status;
+            }
+        }
+#pragma omp critical
+        calibration_add(out, &mine);
+    }
+    return failed;
+}
+
+#endif
