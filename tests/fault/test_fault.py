@@ -121,6 +121,9 @@ def main():
     write_model(model)
     subprocess.run([options.binary, "keygen", "-o", key, "--model", model, "--target", "all", "--bits", "32"], check=True, capture_output=True)
     subprocess.run([options.binary, "embed", model, "--key", key, "-o", marked, "--margin", "2"], check=True, capture_output=True)
+    mean_key = folder / "mean.json"
+    mean = ["--target", "conv2.0.conv2.weight", "--bits", "16"]
+    subprocess.run([options.binary, "keygen", "-o", mean_key, "--model", model, *mean], check=True, capture_output=True)
     new_key, new_model = folder / "new.json", folder / "new.safetensors"
     runner = Runner(options.binary, options.shim, folder)
     cases = [
@@ -128,6 +131,8 @@ def main():
         Case("verify", ["verify", marked, "--key", key, "--json"], [marked, key]),
         Case("verify unmarked", ["verify", model, "--key", key, "--json"], [model, key]),
         Case("embed", ["embed", model, "--key", key, "-o", new_model, "--margin", "2"], [model, key], new_model),
+        Case("verify mean", ["verify", model, "--key", mean_key], [model, mean_key]),
+        Case("embed mean", ["embed", model, "--key", mean_key, "-o", new_model, "--margin", "1"], [model, mean_key], new_model),
         Case("embed over", ["embed", model, "--key", key, "-o", new_model, "--margin", "2", "--force"], [model, key], new_model, prepared=b"an older file"),
         Case("embed in place", ["embed", own, "--key", key, "-o", own, "--margin", "2", "--force"], [key], own, prepared=model.read_bytes()),
     ]
