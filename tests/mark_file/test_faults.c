@@ -1,0 +1,220 @@
+/* Every allocation of the library fails once in opening, writing, choosing, verifying and embedding: the status is MEMORY (or the call carries on without what it could not have),
+ * and whatever was allocated is given back. The linker puts the functions below in place of the allocator's for our rooms (-Wl,--wrap, CMakeLists.txt). */
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "cmocka_wmk.h"
+#include <weightmark/mark_file.h>
+
+static long countdown; /* the call that brings it to 0 fails; 0: none does */
+static long live;      /* blocks held */
+static bool given;
+
+static bool is_refused(void)
+{
+    long left = __atomic_sub_fetch(&countdown, 1, __ATOMIC_RELAXED);
+    if (left == 0) given = true;
+    return left == 0;
+}
+
+static void *held(void *block)
+{
+    if (block) __atomic_add_fetch(&live, 1, __ATOMIC_RELAXED);
+    return block;
+}
+
+void *__real_malloc(size_t size);
+void *__real_calloc(size_t count, size_t size);
+void *__real_realloc(void *block, size_t size);
+void *__real_aligned_alloc(size_t alignment, size_t size);
+char *__real_strdup(const char *text);
+char *__real_strndup(const char *text, size_t size);
+int __real_vasprintf(char **out, const char *format, va_list arguments);
+void __real_free(void *block);
+void *__wrap_malloc(size_t size);
+void *__wrap_calloc(size_t count, size_t size);
+void *__wrap_realloc(void *block, size_t size);
+void *__wrap_aligned_alloc(size_t alignment, size_t size);
+char *__wrap_strdup(const char *text);
+char *__wrap_strndup(const char *text, size_t size);
+int __wrap_vasprintf(char **out, const char *format, va_list arguments);
+void __wrap_free(void *block);
+
+void *__wrap_malloc(size_t size) { return is_refused() ? NULL : held(__real_malloc(size)); }
+void *__wrap_calloc(size_t count, size_t size) { return is_refused() ? NULL : held(__real_calloc(count, size)); }
+void *__wrap_aligned_alloc(size_t alignment, size_t size) { return is_refused() ? NULL : held(__real_aligned_alloc(alignment, size)); }
+char *__wrap_strdup(const char *text) { return is_refused() ? NULL : held(__real_strdup(text)); }
+char *__wrap_strndup(const char *text, size_t size) { return is_refused() ? NULL : held(__real_strndup(text, size)); }
+
+void *__wrap_realloc(void *block, size_t size)
+{
+    if (is_refused()) return NULL;
+    void *grown = __real_realloc(block, size);
+    return block ? grown : held(grown);
+}
+
+int __wrap_vasprintf(char **out, const char *format, va_list arguments)
+{
+    if (is_refused()) return -1;
+    int size = __real_vasprintf(out, format, arguments);
+    if (size >= 0) held(*out);
+    return size;
+}
+
+void __wrap_free(void *block)
+{
+    if (block) __atomic_sub_fetch(&live, 1, __ATOMIC_RELAXED);
+    __real_free(block);
+}
+
+/* ---- what is done ---- */
+
+static char folder[] = "/tmp/wmk-test-faults-XXXXXX";
+static char model_path[64], output_path[64];
+static wmk_key *weights_key, *mean_key;
+static float first[8 * 8 * 9], second[10 * 64];
+
+static wmk_status write_model(void)
+{
+    const wmk_tensor_view views[] = {{"conv.weight", WMK_F32, 4, {8, 8, 3, 3}, "OIHW", first}, {"fc.weight", WMK_F32, 2, {10, 64}, "OI", second}};
+    const wmk_metadata metadata = {"name", "value"};
+    return wmk_model_write(output_path, views, 2, &metadata, 1, true);
+}
+
+static wmk_status open_model(void)
+{
+    wmk_model *model;
+    wmk_status status = wmk_model_open(&model, model_path);
+    if (status == WMK_OK) wmk_model_close(model);
+    return status;
+}
+
+static wmk_status make_key(wmk_key **key, const char *selectors, wmk_scheme scheme, wmk_carrier carrier)
+{
+    wmk_model *model;
+    wmk_targets all = {0}, chosen = {0};
+    uint8_t seed[WMK_SEED_BYTES] = {1};
+    wmk_status status = wmk_model_open(&model, model_path);
+    if (status != WMK_OK) return status;
+    status = wmk_targets_of_model(&all, model);
+    if (status == WMK_OK) status = wmk_targets_select(&chosen, &all, selectors);
+    wmk_key_options options = WMK_KEY_OPTIONS_INIT;
+    options.scheme = scheme, options.carrier = carrier, options.bits = 16, options.seed = seed, options.created = 1;
+    options.targets = chosen.target, options.target_count = chosen.count;
+    if (status == WMK_OK) status = wmk_key_create(key, &options);
+    wmk_targets_free(&all);
+    wmk_targets_free(&chosen);
+    wmk_model_close(model);
+    return status;
+}
+
+static wmk_status choose_and_make_key(void)
+{
+    wmk_key *key;
+    wmk_status status = make_key(&key, "conv*,fc.weight", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS);
+    if (status == WMK_OK) wmk_key_free(key);
+    return status;
+}
+
+static wmk_status verify(const wmk_key *key, bool any_tensor)
+{
+    wmk_model *model;
+    wmk_verification found;
+    wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
+    options.any_tensor = any_tensor;
+    wmk_status status = wmk_model_open(&model, model_path);
+    if (status != WMK_OK) return status;
+    status = wmk_model_verify(&found, model, key, &options);
+    if (status == WMK_OK) wmk_verification_free(&found);
+    wmk_model_close(model);
+    return status;
+}
+
+static wmk_status verify_weights(void) { return verify(weights_key, false); }
+static wmk_status verify_mean(void) { return verify(mean_key, false); }
+static wmk_status verify_any(void) { return verify(mean_key, true); }
+
+static wmk_status embed(const wmk_key *key, double margin)
+{
+    wmk_model *model;
+    wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
+    options.margin = margin;
+    wmk_status status = wmk_model_open(&model, model_path);
+    if (status != WMK_OK) return status;
+    status = wmk_model_embed(model, key, output_path, true, &options, NULL, NULL, NULL);
+    wmk_model_close(model);
+    return status;
+}
+
+static wmk_status embed_weights(void) { return embed(weights_key, 2); }
+static wmk_status embed_mean(void) { return embed(mean_key, 0.5); }
+
+static const struct {
+    const char *name;
+    wmk_status (*run)(void);
+} actions[] = {
+    {"write", write_model},
+    {"open", open_model},
+    {"choose and make a key", choose_and_make_key},
+    {"verify weights", verify_weights},
+    {"verify mean", verify_mean},
+    {"verify any tensor", verify_any},
+    {"embed weights", embed_weights},
+    {"embed mean", embed_mean},
+};
+
+static void test_every_allocation(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < sizeof actions / sizeof actions[0]; i++) {
+        long faults = 0, before = live;
+        assert_ok(actions[i].run());
+        assert_int_equal(live, before);
+        for (long n = 1; n == 1 || given; n++, faults++) {
+            given = false;
+            countdown = n;
+            wmk_status status = actions[i].run();
+            countdown = 0;
+            if (status != WMK_OK && status != WMK_ERROR_MEMORY)
+                fail_msg("%s: allocation %ld refused: status %s, \"%s\"", actions[i].name, n, wmk_status_name(status), wmk_error_message());
+            if (status != WMK_OK && !given) fail_msg("%s: fails without a fault: \"%s\"", actions[i].name, wmk_error_message());
+            if (live != before) fail_msg("%s: allocation %ld refused: %ld blocks are left", actions[i].name, n, live - before);
+        }
+        print_message("%s: %ld allocations\n", actions[i].name, faults - 1);
+        assert_true(faults > 5);
+    }
+}
+
+static int set_up(void **state)
+{
+    (void)state;
+    if (!mkdtemp(folder)) return -1;
+    snprintf(model_path, sizeof model_path, "%s/model", folder);
+    snprintf(output_path, sizeof output_path, "%s/model", folder);
+    uint32_t noise = 1;
+    for (size_t i = 0; i < sizeof first / sizeof *first; i++) first[i] = (float)((noise = noise * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
+    for (size_t i = 0; i < sizeof second / sizeof *second; i++)
+        second[i] = (float)((noise = noise * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
+    if (write_model() != WMK_OK) return -1;
+    snprintf(output_path, sizeof output_path, "%s/output", folder);
+    if (make_key(&weights_key, "all", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS) != WMK_OK) return -1;
+    return make_key(&mean_key, "conv", WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN) == WMK_OK ? 0 : -1;
+}
+
+static int tear_down(void **state)
+{
+    (void)state;
+    wmk_key_free(weights_key);
+    wmk_key_free(mean_key);
+    unlink(model_path);
+    unlink(output_path);
+    return rmdir(folder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {cmocka_unit_test_setup_teardown(test_every_allocation, set_up, tear_down)};
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
