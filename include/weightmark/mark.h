@@ -108,8 +108,8 @@ WMK_EXPORT wmk_status wmk_key_partition(const wmk_key *key, uint64_t column, siz
 typedef struct wmk_reading {
     uint32_t T;
     double *y;       /* [T] X_j . w, over ||w restricted to row j's support|| for normalised carriers, raw for a single-target mean (paper eq. 2) */
-    double *score;   /* [T] y in units of its deviation in a model made without the key: y itself when normalised, y_j over ||w|| (random,
-                        partition) or the RMS of w times ||X_j|| (direct, diff) when raw */
+    double *score;   /* [T] y in units of its deviation in a model made without the key: y itself when normalised; when raw, y_j over ||w restricted to
+                        row j's support|| (random, partition) or over the RMS of w times ||X_j|| (direct, diff) */
     uint8_t *bit;    /* [T] 1 when y >= 0 */
     uint8_t *erased; /* [T] 1 when row j's support holds nothing but zeros or missing weights: it says nothing */
     uint64_t weights_read;
@@ -138,7 +138,8 @@ typedef struct wmk_evidence {
     uint32_t erased;
     uint32_t bit_errors;  /* among `bits` */
     double ber;           /* bit_errors / bits; 0.5 when bits is 0 */
-    double z;             /* soft score: sum_j s_j score_j / sqrt(bits), s_j = 2 b_j - 1 */
+    double z;             /* soft score: sum_j s_j score_j / sqrt(bits), s_j = 2 b_j - 1; direct and diff: over sqrt(sum_j score_j^2) instead, since
+                             only the bits' signs are random there */
     double log10_p_soft;  /* 0 where the soft score proves nothing */
     double log10_p_hard;
     bool soft_is_bound;   /* log10_p_soft is an upper bound (Hoeffding), not exact */
@@ -149,10 +150,10 @@ typedef struct wmk_evidence {
 } wmk_evidence;
 
 /* Judges a reading (docs/spec.md, "Evidence"). tries >= 1; threshold_bits > 0 is where `found` begins, `inconclusive` begins at
- * min(20, threshold_bits). ARGUMENT. */
+ * min(20, threshold_bits). A key with fixed bits and direct or diff proves nothing here (log10_p is 0): see wmk_mark_verify. ARGUMENT. */
 WMK_EXPORT wmk_status wmk_evidence_judge(wmk_evidence *out, const wmk_key *key, const wmk_reading *reading, uint64_t tries, double threshold_bits);
 /* The same for keys whose null is not a fair coin (--ones with direct or diff): `redraws` stranger keys are read from the same views.
- * For other keys it is wmk_mark_read + wmk_evidence_judge. *reading may be NULL when the values are not wanted. */
+ * Strangers' seeds follow from the key's, so a verdict can be repeated. For other keys it is wmk_mark_read + wmk_evidence_judge. reading may be NULL when the values are not wanted. */
 WMK_EXPORT wmk_status wmk_mark_verify(wmk_evidence *out, wmk_reading **reading, const wmk_key *key, const wmk_tensor_view *views, uint64_t tries,
                                       double threshold_bits, uint32_t redraws);
 #define WMK_REDRAWS_DEFAULT 9999
@@ -166,12 +167,13 @@ WMK_EXPORT double wmk_log10_binomial_tail(uint32_t n, uint32_t k);
 /* E_R of a key over weights that a training loop owns (paper eq. 4-5; sum over bits). Holds what the steps need, so a step allocates nothing. */
 typedef struct wmk_regularizer wmk_regularizer;
 
-/* `weights` [target_count]: F32 views with data, whose bytes the training loop keeps changing in place; borrowed for the life of the regularizer.
+/* `weights` [target_count]: F32 views with data (aligned; ARGUMENT otherwise), whose bytes the training loop keeps changing in place; they and the key are borrowed
+ * for the life of the regularizer, the array of views is not.
  * kappa > 0 scales y inside E_R for normalised carriers (1 otherwise ignored for a raw mean): E_R = -sum_j b_j log sigma(kappa y_j) + ... .
  * Statuses as wmk_mark_read. */
 WMK_EXPORT wmk_status wmk_regularizer_create(wmk_regularizer **out, const wmk_key *key, const wmk_tensor_view *weights, double kappa);
 /* One evaluation at the present weights. gradients: NULL, or [target_count] float arrays in each view's layout and shape, to which factor * dE_R/dW is
- * added. sum: E_R (sum over T); errors: bits read wrongly now; either may be NULL. NUMERIC: a weight is not finite.
+ * added; RMS and lengths that normalise y are constants in it. sum: E_R (sum over T); errors: bits read wrongly now; either may be NULL. NUMERIC: a weight is not finite.
  * Deterministic for any number of threads. */
 WMK_EXPORT wmk_status wmk_regularizer_step(wmk_regularizer *regularizer, double factor, float *const *gradients, double *sum, uint32_t *errors);
 WMK_EXPORT void wmk_regularizer_free(wmk_regularizer *regularizer);
