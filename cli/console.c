@@ -53,14 +53,35 @@ void remark(const cli_call *call, const char *format, ...)
     va_end(arguments);
 }
 
+typedef struct json_output {
+    char *text;
+    size_t size;
+    bool failed;
+} json_output;
+
+/* jansson 2.14 goes on after a failed write, leaving a key out: the failure is remembered here. */
+static int append_json(const char *text, size_t size, void *payload)
+{
+    json_output *output = payload;
+    char *grown = output->failed ? NULL : realloc(output->text, output->size + size + 1);
+    if (!grown) {
+        output->failed = true;
+        return -1;
+    }
+    memcpy(grown + output->size, text, size);
+    output->text = grown;
+    output->size += size;
+    return 0;
+}
+
 int print_json(const cli_call *call, json_t *object)
 {
-    char *text = object ? json_dumps(object, JSON_REAL_PRECISION(15)) : NULL;
+    json_output output = {NULL, 0, false};
+    bool done = object && json_dump_callback(object, append_json, &output, JSON_REAL_PRECISION(15)) == 0 && !output.failed;
     json_decref(object);
-    if (!text) return complain(call->command, EXIT_SYSTEM, "out of memory while writing JSON");
-    puts(text);
-    free(text);
-    return EXIT_DONE;
+    if (done) printf("%.*s\n", (int)output.size, output.text);
+    free(output.text);
+    return done ? EXIT_DONE : complain(call->command, EXIT_SYSTEM, "out of memory while writing JSON");
 }
 
 void print_name(const char *name, int width)

@@ -122,7 +122,7 @@ static int store(const cli_call *call, const option_spec *option, const char *te
         *(const char **)value = text;
         return EXIT_DONE;
     case OPTION_LIST:
-        return append_text(value, text) ? usage_error(call->command, "out of memory") : EXIT_DONE;
+        return append_text(value, text);
     case OPTION_COUNT:
         errno = 0;
         *(uint64_t *)value = strtoull(text, &end, 10);
@@ -214,7 +214,7 @@ int options_parse(cli_call *call, const cli_command *command, int argc, char **a
     if (exit_code == EXIT_DONE) exit_code = read_options(call, count, given, argc, argv);
     if (exit_code == EXIT_DONE && !call->common->help) exit_code = check_complete(call, count, given);
     free(given);
-    return exit_code;
+    return exit_code == EXIT_SYSTEM ? complain(command, EXIT_SYSTEM, "out of memory") : exit_code; /* nothing else here ends so */
 }
 
 void options_free(cli_call *call)

@@ -136,19 +136,19 @@ static wmk_status read_back(const held *h, void *const *outputs, bool exact, wmk
     return status;
 }
 
-static double z_of(const wmk_embedding *e, const wmk_reading *reading, uint32_t *errors)
+static wmk_status z_of(const wmk_embedding *e, const wmk_reading *reading, double *z, uint32_t *errors)
 {
     wmk_evidence evidence = {0};
     uint32_t ties;
     uint8_t *b = NULL;
-    *errors = 0;
-    if (wmk_alloc(&b, e->key->T, 1) != WMK_OK) return 0;
+    WMK_TRY(wmk_alloc(&b, e->key->T, 1));
     for (uint32_t j = 0; j < e->key->T; j++) b[j] = e->sign[j] > 0;
     wmk_evidence_count(&evidence, e->key, b, reading, &ties);
     sodium_memzero(b, e->key->T);
     free(b);
     *errors = evidence.bit_errors;
-    return evidence.z;
+    *z = evidence.z;
+    return WMK_OK;
 }
 
 /* z of the change before it was rounded. */
@@ -165,7 +165,7 @@ static wmk_status exact_z(const held *h, double *z)
         WMK_TRY_GOTO(status, write_target(h, t, exact[t], WMK_F64), done);
     }
     WMK_TRY_GOTO(status, read_back(h, (void *const *)exact, true, &reading), done);
-    *z = z_of(h->e, reading, &errors);
+    status = z_of(h->e, reading, z, &errors);
 done:
     for (size_t t = 0; t < count; t++) free(exact[t]);
     free(exact);
@@ -200,7 +200,7 @@ static wmk_status summarize(held *h, const wmk_reading *after)
 {
     wmk_embed_summary *s = &h->e->summary;
     double exact = 0, least = INFINITY;
-    s->z_after = z_of(h->e, after, &s->errors_after);
+    WMK_TRY(z_of(h->e, after, &s->z_after, &s->errors_after));
     for (uint32_t j = 0; j < after->T; j++) least = fmin(least, h->e->sign[j] * after->score[j]);
     s->margin_reached = least;
     s->relative_change = relative_change(h);
@@ -344,7 +344,7 @@ static wmk_status open_embedding(wmk_embedding *e)
     free(b);
     WMK_TRY(wmk_vector_open(&e->vector, e->key, e->views));
     WMK_TRY(wmk_vector_read(&e->before, e->key, &e->vector));
-    e->summary.z_before = z_of(e, e->before, &e->summary.errors_before);
+    WMK_TRY(z_of(e, e->before, &e->summary.z_before, &e->summary.errors_before));
     for (uint32_t j = 0; !e->options->eq6 && j < T; j++)
         if (e->before->erased[j] && e->key->scheme != WMK_SCHEME_DIRECT && e->key->scheme != WMK_SCHEME_DIFF) return wmk_embed_impossible(e, j, 0);
     return WMK_OK;
