@@ -146,7 +146,11 @@ static void comparison_free(run_comparison *comparison)
 
 static wmk_status write_sections(wmk_report *report, const run_comparison *comparisons, size_t count)
 {
+    static const char about_bits[] = "Each of the T bits gives one value: y_j = sigma(X_j . w), turned so that 1 is the right answer and 0 the wrong "
+                                     "one. In a marked model the values lie "
+                                     "above one half and crowd near 1; without the mark, or with another key, they lie on both sides of it.";
     wmk_status status = wmk_report_heading(report, "Values of the bits (paper, figure 2)");
+    if (status == WMK_OK) status = wmk_report_paragraph(report, about_bits);
     for (size_t i = 0; status == WMK_OK && i < count; i++) status = page_bits(report, &comparisons[i]);
     if (status == WMK_OK) status = wmk_report_heading(report, "Distribution of the marked weights (paper, figure 3)");
     for (size_t i = 0; status == WMK_OK && i < count; i++)

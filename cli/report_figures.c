@@ -69,7 +69,7 @@ wmk_status page_curves(wmk_report *report, const report_run *runs, size_t run_co
     if (!any) return WMK_OK;
     wmk_status status = wmk_report_heading(report, "Training (paper, figure 1)");
     if (status == WMK_OK) status = curve(report, runs, run_count, test_error_of, "Test error", "share of test images", false);
-    if (status == WMK_OK) status = curve(report, runs, run_count, loss_of, "Training loss E_0", "loss", true);
+    if (status == WMK_OK) status = curve(report, runs, run_count, loss_of, "Training loss E_0", "loss", false);
     if (status == WMK_OK) status = curve(report, runs, run_count, e_r_of, "Mean E_R while training", "mean E_R per bit", true);
     return status;
 }
@@ -97,13 +97,9 @@ wmk_status page_bits(wmk_report *report, const run_comparison *comparison)
     histogram bins[3];
     char title[TITLE_BYTES], twin[TITLE_BYTES] = "";
     size_t count = 0;
-    wmk_status status = wmk_report_paragraph(
-        report,
-        "Each of the T bits gives one value: the share y_j = sigma(X_j . w), turned so that 1 is the right answer and 0 the wrong one. In a marked "
-        "model the values crowd near 1; without the mark, or with another key, they spread over the whole range.");
-    if (status == WMK_OK) status = bits_series(&series[count++], &bins[0], "marked, its key", comparison->marked->key, &comparison->marked->found);
+    wmk_status status = bits_series(&series[count++], &bins[0], "marked, its key", comparison->marked->key, &comparison->marked->found);
     if (status == WMK_OK && comparison->twin) {
-        snprintf(twin, sizeof twin, "unmarked (%s), the key", comparison->twin->label);
+        snprintf(twin, sizeof twin, "unmarked (%s), the same key", comparison->twin->label);
         status = bits_series(&series[count++], &bins[1], twin, comparison->marked->key, &comparison->twin_found);
     }
     if (status == WMK_OK)
@@ -146,11 +142,15 @@ static wmk_status add_weights(weights *all, size_t *count, const report_run *run
     return status;
 }
 
-static double root_mean_square(const double *values, size_t count)
+/* Half the width of the figure: the largest weight, but no more than six deviations. */
+static double reach_of(const double *values, size_t count)
 {
-    double sum = 0;
-    for (size_t i = 0; i < count; i++) sum += values[i] * values[i];
-    return count ? sqrt(sum / (double)count) : 0;
+    double sum = 0, largest = 0;
+    for (size_t i = 0; i < count; i++) {
+        sum += values[i] * values[i];
+        largest = fmax(largest, fabs(values[i]));
+    }
+    return count ? fmin(largest, 6 * sqrt(sum / (double)count)) : 0;
 }
 
 static wmk_status draw_weights(wmk_report *report, const weights *all, size_t count, const wmk_key *key)
@@ -158,8 +158,8 @@ static wmk_status draw_weights(wmk_report *report, const weights *all, size_t co
     wmk_series series[SERIES_MAX];
     char title[TITLE_BYTES];
     wmk_status status = WMK_OK;
-    double reach = 4 * root_mean_square(all[0].values, all[0].count);
-    for (size_t i = 1; i < count; i++) reach = fmax(reach, 4 * root_mean_square(all[i].values, all[i].count));
+    double reach = reach_of(all[0].values, all[0].count);
+    for (size_t i = 1; i < count; i++) reach = fmax(reach, reach_of(all[i].values, all[i].count));
     histogram *bins = calloc(count, sizeof *bins);
     if (!bins) return WMK_ERROR_MEMORY;
     for (size_t i = 0; i < count; i++) {
@@ -205,15 +205,18 @@ static wmk_status pruning_figure(wmk_report *report, const report_run *run, poin
     double x[SWEEP_POINTS], y[SWEEP_ORDERS][SWEEP_POINTS];
     wmk_series series[SWEEP_ORDERS];
     char title[TITLE_BYTES];
+    double highest = 0;
     for (size_t order = 0; order < run->sweep_orders; order++) {
         for (size_t p = 0; p < SWEEP_POINTS; p++) {
             x[p] = run->sweep[order][p].rate;
             y[order][p] = value(&run->sweep[order][p]);
+            if (isfinite(y[order][p])) highest = fmax(highest, y[order][p]);
         }
         series[order] = (wmk_series){orders[order], x, y[order], SWEEP_POINTS};
     }
     snprintf(title, sizeof title, "%s: %s", what, run->label);
-    wmk_figure figure = {title, "share of the marked weights set to zero", y_label, series, run->sweep_orders, false, false, 0, 0};
+    wmk_figure figure = {title, "share of the marked weights set to zero", y_label, series, run->sweep_orders, false, false,
+                         0,     highest > 0 ? 1.05 * highest : 1};
     return wmk_report_figure(report, &figure);
 }
 

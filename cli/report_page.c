@@ -42,7 +42,7 @@ static wmk_status say_strangers(wmk_report *report, const run_comparison *compar
     int used = snprintf(text, sizeof text, "A stranger's key of the same kind on %s: %s (BER %.3f, %.1f bits of evidence).",
                         comparison->marked->label, wmk_verdict_name(wrong->verdict), wrong->ber, wrong->evidence_bits);
     if (comparison->twin)
-        snprintf(text + used, sizeof text - (size_t)used, " The key of %s on the unmarked %s: %s (BER %.3f, %.1f bits of evidence).",
+        snprintf(text + used, sizeof text - (size_t)used, " The key of %s on %s, which is unmarked: %s (BER %.3f, %.1f bits of evidence).",
                  comparison->marked->label, comparison->twin->label, wmk_verdict_name(twin->verdict), twin->ber, twin->evidence_bits);
     return wmk_report_paragraph(report, text);
 }
@@ -75,7 +75,7 @@ static void add_reading_row(cell_table *table, const char *model, const char *wh
     const wmk_evidence *evidence = &found->evidence;
     snprintf(cell(table, 0), CELL_BYTES, "%s", model);
     snprintf(cell(table, 1), CELL_BYTES, "%s", whose);
-    snprintf(cell(table, 2), CELL_BYTES, "%s, %s, T = %u, M = %llu", wmk_scheme_name(wmk_key_scheme(key)), wmk_carrier_name(wmk_key_carrier(key)),
+    snprintf(cell(table, 2), CELL_BYTES, "%s, %s, T %u, M %llu", wmk_scheme_name(wmk_key_scheme(key)), wmk_carrier_name(wmk_key_carrier(key)),
              wmk_key_bit_count(key), (unsigned long long)wmk_key_m(key));
     percent_cell(cell(table, 3), test_error);
     snprintf(cell(table, 4), CELL_BYTES, "%.3g", mean_e_r(key, found->reading));

@@ -59,11 +59,13 @@ static wmk_status write_script(wmk_buffer *script, const wmk_figure *figure)
     if (figure->log_y) WMK_TRY(wmk_buffer_printf(script, "set logscale y\nset format y '%%g'\n"));
     if (figure->y_min != 0 || figure->y_max != 0) WMK_TRY(wmk_buffer_printf(script, "set yrange [%g:%g]\n", figure->y_min, figure->y_max));
     if (figure->steps)
-        WMK_TRY(wmk_buffer_printf(script, "set style fill transparent solid 0.35 noborder\n%s", figure->y_max != 0 ? "" : "set yrange [0:]\n"));
+        WMK_TRY(wmk_buffer_printf(script, "set style fill transparent solid 0.25 noborder\n%s", figure->y_max != 0 ? "" : "set yrange [0:]\n"));
     WMK_TRY(data_blocks(script, figure));
     for (size_t s = 0; s < figure->series_count; s++) {
         const char *colour = colours[s % (sizeof colours / sizeof colours[0])];
-        WMK_TRY(wmk_buffer_printf(script, "%s $d%zu using 1:2 with %s lc rgb '%s' title ", s ? "," : "plot", s,
+        if (figure->steps) /* the outline of each histogram stays visible where several overlap */
+            WMK_TRY(wmk_buffer_printf(script, "%s $d%zu using 1:2 with steps lw 1.5 lc rgb '%s' notitle", s ? "," : "plot", s, colour));
+        WMK_TRY(wmk_buffer_printf(script, "%s $d%zu using 1:2 with %s lc rgb '%s' title ", s || figure->steps ? "," : "plot", s,
                                   figure->steps ? "fillsteps" : "linespoints pt 7 ps 0.4 lw 2", colour));
         WMK_TRY(quoted(script, figure->series[s].label));
     }

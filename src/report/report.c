@@ -13,7 +13,8 @@ static const char style[] =
     "h1{font-size:1.7rem}h2{font-size:1.25rem;margin-top:2rem;border-bottom:1px solid #d5dbe1}"
     ".verdict{padding:.7rem 1rem;border-left:.4rem solid #8a949e;background:#f2f4f6}.verdict.good{border-color:#1a7f37;background:#e9f6ec}"
     ".table{overflow-x:auto}table{border-collapse:collapse}th,td{padding:.25rem .8rem;text-align:right;border-bottom:1px solid #d5dbe1}"
-    "th:first-child,td:first-child{text-align:left}figure{margin:1.2rem 0}figure img{width:100%;max-width:46rem}";
+    "th:first-child,td:first-child{text-align:left}td,th{white-space:nowrap;font-size:.92rem}figure{margin:1.2rem 0}figure "
+    "img{width:100%;max-width:46rem}";
 
 wmk_status wmk_report_create(wmk_report **out, const char *title)
 {

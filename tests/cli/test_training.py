@@ -134,7 +134,7 @@ def test_report(work):
                            "Evidence after pruning: marked"]
     for svg in drawn.values():
         assert svg.lstrip().startswith("<?xml") and "</svg>" in svg
-    assert all(word in drawn["Values of the bits: marked"] for word in ("marked, its key", "unmarked (unmarked), the key", "stranger"))
+    assert all(word in drawn["Values of the bits: marked"] for word in ("marked, its key", "unmarked (unmarked), the same key", "stranger"))
     assert "A &lt; B" in page and "0 of 100 bits are wrong" in page
     errors = [json.load(open("answers.json"))[name]["test_error"] for name in ("marked", "unmarked")]
     assert f"test error {100 * errors[0]:.2f} % with the mark, {100 * errors[1]:.2f} % without" in page
