@@ -128,7 +128,7 @@ static void test_many_targets(void **state)
 {
     (void)state;
     static wmk_target targets[WMK_TARGETS_MAX];
-    static char names[WMK_TARGETS_MAX][16];
+    static char names[WMK_TARGETS_MAX][24];
     for (int i = 0; i < WMK_TARGETS_MAX; i++) {
         snprintf(names[i], sizeof names[i], "layer.%d", i);
         targets[i] = (wmk_target){names[i], "DHWIO", 5, {3, 3, 3, 1, 1}};
