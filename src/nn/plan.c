@@ -10,7 +10,9 @@ static const wmk_engine_form engine_reference = {NULL, NULL, NULL, NULL, NULL, N
 static wmk_status take_options(wmk_plan_options *to, const wmk_plan_options *from)
 {
     *to = (wmk_plan_options)WMK_PLAN_OPTIONS_INIT;
-    if (from) memcpy(to, from, from->struct_size < sizeof *to ? from->struct_size : sizeof *to);
+    if (from && from->struct_size < sizeof *to)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "plan: options of %zu bytes; begin with WMK_PLAN_OPTIONS_INIT", from->struct_size);
+    if (from) memcpy(to, from, sizeof *to);
     if (to->batch < 1 || to->batch > INT32_MAX)
         return wmk_fail(WMK_ERROR_ARGUMENT, "plan: batch of %lld; it must be 1 to 2^31 - 1", (long long)to->batch);
     if (to->mode != WMK_INFERENCE && to->mode != WMK_TRAINING) return wmk_fail(WMK_ERROR_ARGUMENT, "plan: no such mode");

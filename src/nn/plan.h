@@ -50,7 +50,7 @@ typedef struct wmk_step {
 
 /* ---- values ---- */
 
-#define WMK_FORMS_MAX 4
+#define WMK_FORMS_MAX 8
 #define WMK_DIFFS_MAX 2
 typedef struct wmk_plan_value {
     wmk_type type;

@@ -111,25 +111,32 @@ wmk_status wmk_diff_place(wmk_plan *plan, wmk_value value, wmk_tensor *out)
     return wmk_tensor_plain(plan, &v->type, out);
 }
 
-wmk_status wmk_diff_add(wmk_plan *plan, wmk_value value, wmk_tensor tensor)
+/* The tensor's owners are counted already: a sum made here must not land in it while others still count on it. */
+static wmk_status append(wmk_plan *plan, wmk_value value, wmk_tensor tensor)
 {
     wmk_plan_value *v = &plan->values[value];
     if (v->diff_count == WMK_DIFFS_MAX) {
         wmk_tensor sum;
         WMK_TRY(wmk_diff_take(plan, value, &sum));
-        v->diffs[v->diff_count++] = sum; /* keeps its owner */
+        v->diffs[v->diff_count++] = sum;
         if (!plan->tensors[sum].owners) plan->tensors[sum].owners = 1;
     }
-    plan->tensors[tensor].owners++;
     v->diffs[v->diff_count++] = tensor;
     return WMK_OK;
+}
+
+wmk_status wmk_diff_add(wmk_plan *plan, wmk_value value, wmk_tensor tensor)
+{
+    plan->tensors[tensor].owners++;
+    return append(plan, value, tensor);
 }
 
 wmk_status wmk_diff_pass(wmk_plan *plan, wmk_tensor tensor, const wmk_value *inputs, size_t count)
 {
     if (plan->tensors[tensor].owners) plan->tensors[tensor].owners--;
+    for (size_t i = 0; i < count; i++) plan->tensors[tensor].owners += plan->values[inputs[i]].wants_gradient;
     for (size_t i = 0; i < count; i++)
-        if (plan->values[inputs[i]].wants_gradient) WMK_TRY(wmk_diff_add(plan, inputs[i], tensor));
+        if (plan->values[inputs[i]].wants_gradient) WMK_TRY(append(plan, inputs[i], tensor));
     return WMK_OK;
 }
 

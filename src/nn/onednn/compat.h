@@ -19,6 +19,11 @@ static inline dnnl_status_t wmk_md_create(wmk_md_owned *md, int rank, const dnnl
 {
     return dnnl_memory_desc_create_with_tag(md, rank, dims, type, tag);
 }
+static inline dnnl_status_t wmk_md_create_strided(wmk_md_owned *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                                                  const dnnl_dims_t strides)
+{
+    return dnnl_memory_desc_create_with_strides(md, rank, dims, type, strides);
+}
 static inline void wmk_md_destroy(wmk_md_owned md) { (void)dnnl_memory_desc_destroy(md); }
 static inline dnnl_data_type_t wmk_md_type(wmk_md md)
 {
@@ -69,6 +74,11 @@ static inline dnnl_status_t wmk_pd_pool_backward(wmk_pd *pd, dnnl_engine_t engin
 {
     return dnnl_pooling_backward_primitive_desc_create(pd, engine, alg, diff_src, diff_dst, strides, kernel, dilates, low, high, hint, attr);
 }
+static inline dnnl_status_t wmk_pd_matmul(wmk_pd *pd, dnnl_engine_t engine, wmk_md src, wmk_md weights, wmk_md bias, wmk_md dst,
+                                          dnnl_primitive_attr_t attr)
+{
+    return dnnl_matmul_primitive_desc_create(pd, engine, src, weights, bias, dst, attr);
+}
 static inline dnnl_status_t wmk_post_ops_sum(dnnl_post_ops_t ops) { return dnnl_post_ops_append_sum(ops, 1.0F, 0, dnnl_data_type_undef); }
 
 #else /* 2.x */
@@ -81,6 +91,18 @@ static inline dnnl_status_t wmk_md_create(wmk_md_owned *md, int rank, const dnnl
     wmk_md_owned made = calloc(1, sizeof *made);
     if (!made) return dnnl_out_of_memory;
     const dnnl_status_t status = dnnl_memory_desc_init_by_tag(made, rank, dims, type, tag);
+    if (status == dnnl_success)
+        *md = made;
+    else
+        free(made);
+    return status;
+}
+static inline dnnl_status_t wmk_md_create_strided(wmk_md_owned *md, int rank, const dnnl_dims_t dims, dnnl_data_type_t type,
+                                                  const dnnl_dims_t strides)
+{
+    wmk_md_owned made = calloc(1, sizeof *made);
+    if (!made) return dnnl_out_of_memory;
+    const dnnl_status_t status = dnnl_memory_desc_init_by_strides(made, rank, dims, type, strides);
     if (status == dnnl_success)
         *md = made;
     else
@@ -145,6 +167,13 @@ static inline dnnl_status_t wmk_pd_pool_backward(wmk_pd *pd, dnnl_engine_t engin
     dnnl_pooling_v2_desc_t desc;
     const dnnl_status_t status = dnnl_pooling_v2_backward_desc_init(&desc, alg, diff_src, diff_dst, strides, kernel, dilates, low, high);
     return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &desc, attr, engine, hint);
+}
+static inline dnnl_status_t wmk_pd_matmul(wmk_pd *pd, dnnl_engine_t engine, wmk_md src, wmk_md weights, wmk_md bias, wmk_md dst,
+                                          dnnl_primitive_attr_t attr)
+{
+    dnnl_matmul_desc_t desc;
+    const dnnl_status_t status = dnnl_matmul_desc_init(&desc, src, weights, bias, dst);
+    return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &desc, attr, engine, NULL);
 }
 static inline dnnl_status_t wmk_post_ops_sum(dnnl_post_ops_t ops) { return dnnl_post_ops_append_sum(ops, 1.0F); }
 #endif

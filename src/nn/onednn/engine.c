@@ -50,6 +50,16 @@ wmk_status wmk_onednn_md(wmk_onednn *o, const wmk_type *type, dnnl_data_type_t d
     return WMK_OK;
 }
 
+wmk_status wmk_onednn_md_strided(wmk_onednn *o, int rank, const dnnl_dims_t dims, dnnl_data_type_t data_type, const dnnl_dims_t strides, wmk_md *out)
+{
+    WMK_TRY(keep(&o->mds, o->md_count, &o->md_capacity, sizeof(wmk_md_owned)));
+    wmk_md_owned md = NULL;
+    WMK_TRY(wmk_onednn_check(wmk_md_create_strided(&md, rank, dims, data_type, strides), "a layout", "a matrix"));
+    o->mds[o->md_count++] = md;
+    *out = md;
+    return WMK_OK;
+}
+
 wmk_status wmk_onednn_md_of(wmk_plan *plan, const wmk_type *type, wmk_tensor tensor, wmk_md *out)
 {
     *out = plan->tensors[tensor].layout;
@@ -201,8 +211,9 @@ wmk_status wmk_onednn_diff_place(wmk_plan *plan, wmk_value value, wmk_md md, wmk
 
 /* ---- the engine ---- */
 
-static const wmk_onednn_operator *const operators[] = {&wmk_onednn_conv,     &wmk_onednn_norm,         &wmk_onednn_relu,       &wmk_onednn_add,
-                                                       &wmk_onednn_max_pool, &wmk_onednn_average_pool, &wmk_onednn_global_pool};
+static const wmk_onednn_operator *const operators[] = {&wmk_onednn_conv,        &wmk_onednn_norm,     &wmk_onednn_relu,
+                                                       &wmk_onednn_add,         &wmk_onednn_max_pool, &wmk_onednn_average_pool,
+                                                       &wmk_onednn_global_pool, &wmk_onednn_gemm,     &wmk_onednn_matmul};
 
 static const wmk_onednn_operator *find(const wmk_plan *plan, size_t node)
 {

@@ -37,6 +37,7 @@ wmk_status wmk_onednn_check(dnnl_status_t status, const char *doing, const char 
 wmk_status wmk_onednn_keep(wmk_onednn *o, wmk_pd pd);
 /* A descriptor that lives as long as the plan: any layout the primitive likes, or plain row-major. */
 wmk_status wmk_onednn_md(wmk_onednn *o, const wmk_type *type, dnnl_data_type_t data_type, bool any, wmk_md *out);
+wmk_status wmk_onednn_md_strided(wmk_onednn *o, int rank, const dnnl_dims_t dims, dnnl_data_type_t data_type, const dnnl_dims_t strides, wmk_md *out);
 /* The descriptor of a tensor that holds a value of this type. */
 wmk_status wmk_onednn_md_of(wmk_plan *plan, const wmk_type *type, wmk_tensor tensor, wmk_md *out);
 static inline wmk_md wmk_onednn_query(wmk_pd pd, dnnl_query_t what, int index) { return dnnl_primitive_desc_query_md(pd, what, index); }
@@ -68,6 +69,6 @@ typedef struct wmk_onednn_operator {
     wmk_status (*backward)(wmk_plan *plan, size_t node, bool *done);
 } wmk_onednn_operator;
 extern const wmk_onednn_operator wmk_onednn_conv, wmk_onednn_norm, wmk_onednn_relu, wmk_onednn_add, wmk_onednn_max_pool, wmk_onednn_average_pool,
-    wmk_onednn_global_pool;
+    wmk_onednn_global_pool, wmk_onednn_gemm, wmk_onednn_matmul;
 
 #endif
