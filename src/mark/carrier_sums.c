@@ -26,6 +26,14 @@ static double sum_of_squares(const double *x, size_t count)
     return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
 }
 
+/* A run that will be read next and that no run before it leads to. */
+static void fetch(const wmk_tensor_view *view, uint64_t element, size_t count)
+{
+    size_t size = wmk_dtype_bits(view->dtype) / 8;
+    const char *at = (const char *)view->data + element * size;
+    for (size_t i = 0; i < count * size; i += 64) __builtin_prefetch(at + i);
+}
+
 /* Filters [first, last): their elements are one run of the view for each outer index. */
 static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint64_t first, uint64_t last, double *squares)
 {
@@ -40,7 +48,9 @@ static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint
             continue;
         }
         if (place->inner == 1) {
+            if (u + 1 < place->outer) fetch(view, base + place->filters, (size_t)(last - first));
             wmk_view_read(view, base, (size_t)(last - first), x);
+#pragma omp simd
             for (uint64_t f = first; f < last; f++) squares[f] += x[f - first] * x[f - first];
             continue;
         }

@@ -134,15 +134,19 @@ static void write_run(const tile *t, void *output, uint64_t element, const doubl
 /* Eight filters at a time, so that whole cache lines of the tile are written. */
 static void interleave(double *value, size_t stride, const workspace *space, size_t positions, int lanes)
 {
+    const uint32_t *order = space->order;
     if (lanes == LANES) {
+        const double *a = space->lane[0], *b = space->lane[1], *c = space->lane[2], *d = space->lane[3];
+        const double *e = space->lane[4], *f = space->lane[5], *g = space->lane[6], *h = space->lane[7];
         for (size_t p = 0; p < positions; p++, value += stride) {
-            size_t at = space->order[p];
-            for (int l = 0; l < LANES; l++) value[l] = space->lane[l][at];
+            size_t at = order[p];
+            value[0] = a[at], value[1] = b[at], value[2] = c[at], value[3] = d[at];
+            value[4] = e[at], value[5] = f[at], value[6] = g[at], value[7] = h[at];
         }
         return;
     }
     for (size_t p = 0; p < positions; p++, value += stride)
-        for (int l = 0; l < lanes; l++) value[l] = space->lane[l][space->order[p]];
+        for (int l = 0; l < lanes; l++) value[l] = space->lane[l][order[p]];
 }
 
 /* Where position `p` of the tile lies: the element of filter 0 in the view, and the canonical position. */
@@ -162,8 +166,12 @@ static void read_tile(tile *t, workspace *space)
 {
     uint64_t canonical;
     if (t->place->filter_stride == 1) {
-        for (size_t p = 0; p < t->positions; p++)
+        size_t size = wmk_dtype_bits(t->view->dtype) / 8;
+        for (size_t p = 0; p < t->positions; p++) {
+            const char *next = p + 1 < t->positions ? (const char *)t->view->data + (locate(t, p + 1, &canonical) + t->filter) * size : NULL;
+            for (size_t at = 0; next != NULL && at < t->filters * size; at += 64) __builtin_prefetch(next + at);
             wmk_view_read(t->view, locate(t, p, &canonical) + t->filter, (size_t)t->filters, space->value + p * t->filters);
+        }
         return;
     }
     map_filter(t, space);
