@@ -60,13 +60,13 @@ typedef struct wmk_key_options {
  * MISMATCH: T > M for direct, 2T > M for diff (the message gives both numbers); MEMORY; SYSTEM: no entropy. */
 WMK_EXPORT wmk_status wmk_key_create(wmk_key **out, const wmk_key_options *options);
 
-/* Reads a key file. The file may be hostile. `passphrase` may be NULL; a sealed key then gives SECRET with a message that says so, and so does
+/* Reads a key file. The file may be hostile. `passphrase` may be NULL (and is ignored for a plain key); a sealed key then gives SECRET with a message that says so, and so does
  * a wrong one. MISSING/SYSTEM: no such file; INPUT: not a key, damaged (the stored id is checked), over 64 MiB;
  * UNSUPPORTED: format version this library does not know. */
 WMK_EXPORT wmk_status wmk_key_read(wmk_key **out, const char *path, const char *passphrase, size_t passphrase_bytes);
 
 /* Writes a key file with mode 0600, whole or not at all. passphrase NULL: plain; else sealed by Argon2id + XChaCha20-Poly1305.
- * EXISTS unless `replace`; SYSTEM; MEMORY. */
+ * ARGUMENT: an empty passphrase; EXISTS unless `replace`; SYSTEM; MEMORY. */
 WMK_EXPORT wmk_status wmk_key_write(const wmk_key *key, const char *path, const char *passphrase, size_t passphrase_bytes, bool replace);
 
 WMK_EXPORT void wmk_key_free(wmk_key *key);
@@ -84,7 +84,7 @@ WMK_EXPORT const wmk_target *wmk_key_target(const wmk_key *key, size_t index); /
 WMK_EXPORT void wmk_key_id(const wmk_key *key, char id[WMK_KEY_ID_CHARS + 1]);
 /* b [T], one byte each, 0 or 1. Secret. */
 WMK_EXPORT void wmk_key_bits(const wmk_key *key, uint8_t *b);
-/* The same targets, scheme, carrier, T, lambda and `ones`, with another seed (NULL: drawn): a stranger's key of the same kind, for
+/* The same targets, scheme, carrier, T, lambda, `ones` and creation time, with another seed (NULL: drawn): a stranger's key of the same kind, for
  * null distributions and demonstrations. */
 WMK_EXPORT wmk_status wmk_key_redraw(wmk_key **out, const wmk_key *key, const uint8_t *seed);
 
