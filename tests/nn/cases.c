@@ -61,6 +61,8 @@ const char *const cases_shapes[] = {
     "Conv src:1x16x8x8 weights:16x16x3x3 bias:16 pads=1,1,1,1",
     "Conv src:3x17x9x7 weights:23x17x3x3 bias:23 pads=1,1,1,1 strides=2,2",
     "Conv src:2x67x5x6 weights:31x67x3x3 pads=1,1,1,1",
+    "Conv src:2x64x16x16 weights:64x64x3x3 pads=1,1,1,1",
+    "Conv src:3x32x15x13 weights:64x32x3x3 bias:64 pads=1,1,1,1",
     "Conv src:3x64x8x8 weights:32x64x1x1",
     "Conv src:3x32x9x9 weights:64x32x1x1 strides=2,2",
     "Conv src:1x8x13x9 weights:12x8x5x3 bias:12 pads=2,1,0,1 strides=3,2",

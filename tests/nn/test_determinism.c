@@ -49,7 +49,7 @@ static void same_bits(wmk_engine engine, wmk_precision precision)
     if (!net_precision_works(engine, precision)) skip();
     size_t counts[2];
     float *first = run(engine, precision, 3, &counts[0]);
-    for (int again = 0; again < 3; ++again) {
+    for (int again = 0; again < (engine == WMK_ENGINE_REFERENCE ? 1 : 3); ++again) {
         float *second = run(engine, precision, 3, &counts[1]);
         assert_int_equal(counts[0], counts[1]);
         assert_memory_equal(first, second, counts[0] * sizeof *first);
