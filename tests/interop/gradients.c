@@ -1,21 +1,19 @@
-/* gradients HOST BATCH none|random|spread|partition OUT: one forward and backward pass of a host from its initial weights on a fixed batch, then the
- * regularizer; all inputs and results go to OUT. */
+/* gradients IN none|random|spread|partition OUT: one forward and backward pass of the host in IN, a file as PyTorch writes it with the host's name, and on
+ * the batch in it ("images", "labels"); then the regularizer. Results go to OUT. */
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "dump.h"
 
-#define CLASSES 10
 #define LAMBDA 0.05 /* the mark's part of a gradient is then neither nearly all nor nearly nothing of it */
 
-static uint32_t draw(uint32_t *state) { return *state = *state * 1664525u + 1013904223u; } /* Numerical Recipes' LCG */
-
-/* Uniform noise in [-2, 2) and labels. */
-static void fill_batch(float *images, int32_t *labels, int64_t batch)
+static const wmk_model_tensor *find(const wmk_model *model, const char *name)
 {
-    uint32_t state = 12345;
-    for (int64_t i = 0; i < batch * WMK_IMAGE_ELEMENTS; i++) images[i] = (float)(draw(&state) >> 8) / (float)(1 << 22) - 2;
-    for (int64_t i = 0; i < batch; i++) labels[i] = (int32_t)((draw(&state) >> 16) % CLASSES);
+    const wmk_model_tensor *tensor = wmk_model_find(model, name);
+    if (tensor) return tensor;
+    fprintf(stderr, "%s: no tensor %s\n", wmk_model_path(model), name);
+    exit(1);
 }
 
 /* lambda * dE_R/dW alone, under "mark.". */
@@ -39,31 +37,29 @@ static void dump_mark_gradients(dump *d, const marking *m)
 
 int main(int argc, char **argv)
 {
-    if (argc != 5) return fprintf(stderr, "usage: gradients HOST BATCH none|random|spread|partition OUT\n"), 2;
-    const int64_t batch = atol(argv[2]);
+    if (argc != 4) return fprintf(stderr, "usage: gradients IN none|random|spread|partition OUT\n"), 2;
+    wmk_model *in;
     wmk_host host;
-    MUST(wmk_host_create(&host, argv[1], CLASSES, 11));
+    MUST(wmk_model_open(&in, argv[1]));
+    MUST(wmk_host_read(&host, in, 0, 1));
+    const wmk_model_tensor *images = find(in, "images"), *labels = find(in, "labels");
+    const char *name = wmk_model_metadata(in, "weightmark.host");
 
     wmk_plan *plan;
     wmk_plan_options options = WMK_PLAN_OPTIONS_INIT;
-    options.batch = batch;
+    options.batch = (int64_t)images->view.shape[0];
     MUST(wmk_plan_create(&plan, host.graph, (wmk_value[]){host.loss, host.logits}, 2, &options));
-    float *images = wmk_plan_input(plan, host.images);
-    int32_t *labels = wmk_plan_input(plan, host.labels);
-    fill_batch(images, labels, batch);
+    memcpy(wmk_plan_input(plan, host.images), images->view.data, images->size_bytes);
+    memcpy(wmk_plan_input(plan, host.labels), labels->view.data, labels->size_bytes);
 
     dump d = {0};
-    dump_add(&d, "", "images", WMK_F32, 4, (int64_t[]){batch, WMK_IMAGE_CHANNELS, WMK_IMAGE_SIZE, WMK_IMAGE_SIZE}, images);
-    dump_add(&d, "", "labels", WMK_I32, 1, &batch, labels);
-    dump_parameters(&d, "parameter.", host.graph);
-
     MUST(wmk_plan_forward(plan));
     dump_text(&d, "loss", "%.9g", (double)*wmk_plan_output(plan, host.loss));
-    dump_add(&d, "", "logits", WMK_F32, 2, (int64_t[]){batch, CLASSES}, wmk_plan_output(plan, host.logits));
+    dump_add(&d, "", "logits", WMK_F32, 2, (int64_t[]){options.batch, host.classes}, wmk_plan_output(plan, host.logits));
     MUST(wmk_plan_backward(plan));
 
     marking m;
-    marking_create(&m, argv[3], 64, LAMBDA, argv[1], &host, plan);
+    marking_create(&m, argv[2], 64, LAMBDA, name, &host, plan);
     if (m.key) {
         double sum;
         dump_mark_gradients(&d, &m);
@@ -76,9 +72,10 @@ int main(int argc, char **argv)
         const float *gradient = wmk_plan_gradient(plan, p->value);
         if (gradient) dump_add(&d, "gradient.", p->name, WMK_F32, p->rank, p->dims, gradient);
     }
-    dump_write(&d, argv[4]);
+    dump_write(&d, argv[3]);
     marking_free(&m);
     wmk_plan_free(plan);
     wmk_host_free(&host);
+    wmk_model_close(in);
     return 0;
 }

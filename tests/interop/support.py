@@ -65,6 +65,12 @@ def read_safetensors(path):
         return {name: file.get_tensor(name) for name in file.keys()}, dict(file.metadata() or {})
 
 
+def write_safetensors(path, arrays, metadata):
+    from safetensors.numpy import save_file
+
+    save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, str(path), metadata)
+
+
 def relative(ours, theirs):
     """||ours - theirs|| / ||theirs||, in float64."""
     ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
