@@ -45,12 +45,12 @@ def test_embed_is_cut_off(big, monkeypatch, which):
             run("verify", "out.safetensors", "--key", "big.key", out="^found: ")
             os.unlink("out.safetensors")
             continue
-        assert code == (-9 if which == signal.SIGKILL else 130)
+        assert code in (130, -which) if which != signal.SIGKILL else code == -9 # -which: before the program had begun
         if os.path.exists("out.safetensors"): # put in place, then cut off while it said so
             run("verify", "out.safetensors", "--key", "big.key", out="^found: ")
             os.unlink("out.safetensors")
         assert sorted(os.listdir()) == ["big.key", "big.safetensors"]
-        if which != signal.SIGKILL:
+        if code == 130:
             assert "interrupted" in said
     assert any(codes), "no run was slow enough to be cut off"
 
