@@ -115,8 +115,8 @@ static void step_allocates_nothing(wmk_engine engine, wmk_precision precision)
     test_wrn net;
     wmk_plan *plan;
     wmk_sgd *sgd;
-    wrn_build(&net, 1, 1, 16, 10, 1);
-    assert_int_equal(wrn_plan(&plan, &net, 8, engine, precision), WMK_OK);
+    wrn_build(&net, 1, 1, 8, 10, 1);
+    assert_int_equal(wrn_plan(&plan, &net, 5, engine, precision), WMK_OK);
     assert_int_equal(wmk_sgd_create(&sgd, net.graph, plan, 0.9, true, 5e-4), WMK_OK);
     wrn_feed(&net, plan, 1);
     wmk_status status = WMK_OK;

@@ -19,7 +19,7 @@ static float *run(wmk_engine engine, wmk_precision precision, int steps, size_t 
     wmk_sgd *sgd;
     const int64_t k = engine == WMK_ENGINE_REFERENCE ? 1 : 3; /* the plain engine is slow */
     wrn_build(&net, 1, k, 8, 10, 1);
-    assert_int_equal(wrn_plan(&plan, &net, 7, engine, precision), WMK_OK);
+    assert_int_equal(wrn_plan(&plan, &net, 5, engine, precision), WMK_OK);
     assert_int_equal(wmk_sgd_create(&sgd, net.graph, plan, 0.9, true, 5e-4), WMK_OK);
     size_t room = (size_t)steps, used = 0;
     for (size_t p = 0; p < wmk_graph_parameter_count(net.graph); ++p) room += 3 * wmk_graph_parameter_at(net.graph, p)->count;

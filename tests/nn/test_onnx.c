@@ -15,9 +15,9 @@
 #include "net.h"
 #include "onnx_file.h"
 
-static const char *const operators[] = {"Conv",        "BatchNormalization",     "Relu",    "Add",  "MaxPool",
-                                        "AveragePool", "GlobalAveragePool",      "Flatten", "Gemm", "MatMul",
-                                        "Softmax",     "SoftmaxCrossEntropyLoss"};
+static const char *const operators[] = {"Conv",        "BatchNormalization",      "Relu",    "Add",  "MaxPool",
+                                        "AveragePool", "GlobalAveragePool",       "Flatten", "Gemm", "MatMul",
+                                        "Softmax",     "SoftmaxCrossEntropyLoss", "Sigmoid", "Tanh"};
 static const char *const folders[] = {"node", "pytorch-converted", "pytorch-operator", "simple"};
 
 #include "onnx_refused.h"
