@@ -37,7 +37,8 @@ static wmk_status check_view(const wmk_key *key, const wmk_tensor_view *views, s
     const wmk_target *target = &key->targets[t];
     const char *name = wmk_view_name(key, views, t);
     if (!wmk_dtype_is_float(view->dtype))
-        return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: tensor %s: values of type %s cannot be read as weights", name, wmk_dtype_name(view->dtype));
+        return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: tensor %s: values of type %s cannot be read as weights", name,
+                        wmk_dtype_name(view->dtype));
     if (view->rank > WMK_RANK_MAX || !wmk_layout_is_valid(view->layout, view->rank) || strchr(view->layout, 'O') == NULL)
         return wmk_fail(WMK_ERROR_MISMATCH, "tensor %s: its layout does not say which axis of %u is the filters'", name, view->rank);
     static const char letters[] = "ODHWI";
@@ -115,7 +116,8 @@ void wmk_place_positions(const wmk_place *place, uint64_t *position)
         for (uint64_t h = 0; h < place->extent[WMK_AXIS_H]; h++)
             for (uint64_t w = 0; w < place->extent[WMK_AXIS_W]; w++)
                 for (uint64_t i = 0; i < place->extent[WMK_AXIS_I]; i++) {
-                    uint64_t element = d * place->stride[WMK_AXIS_D] + h * place->stride[WMK_AXIS_H] + w * place->stride[WMK_AXIS_W] + i * place->stride[WMK_AXIS_I];
+                    uint64_t element =
+                        d * place->stride[WMK_AXIS_D] + h * place->stride[WMK_AXIS_H] + w * place->stride[WMK_AXIS_W] + i * place->stride[WMK_AXIS_I];
                     position[element / outer_stride * place->inner + element % outer_stride] = p++;
                 }
 }
@@ -221,8 +223,10 @@ void wmk_vector_block(const wmk_vector *v, uint64_t column, size_t count, double
     size_t low = 0, high = v->count; /* the target of `column`: the last whose first column is not beyond it */
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
-        if (v->place[middle].column <= column) low = middle;
-        else high = middle;
+        if (v->place[middle].column <= column)
+            low = middle;
+        else
+            high = middle;
     }
     for (size_t t = low; count > 0; t++) {
         const wmk_place *place = &v->place[t];

@@ -91,27 +91,35 @@ __attribute__((target("avx2"))) static void add_avx2(double *sum, const float *x
 double wmk_dot_row(const float *x, const double *w, size_t count)
 {
     double sum;
-    if (WIDE) dot_avx2(x, w, count, &sum);
-    else dot_body(x, w, count, &sum);
+    if (WIDE)
+        dot_avx2(x, w, count, &sum);
+    else
+        dot_body(x, w, count, &sum);
     return sum;
 }
 
 void wmk_add_rows(double *sum, const float *x, size_t stride, const double *a, size_t rows, size_t count)
 {
-    if (WIDE) add_avx2(sum, x, stride, a, rows, count);
-    else add_body(sum, x, stride, a, rows, count);
+    if (WIDE)
+        add_avx2(sum, x, stride, a, rows, count);
+    else
+        add_body(sum, x, stride, a, rows, count);
 }
 
 double wmk_squares_row(const void *x, size_t count)
 {
     double sum;
-    if (WIDE) squares_avx2(x, count, &sum);
-    else squares_body(x, count, &sum);
+    if (WIDE)
+        squares_avx2(x, count, &sum);
+    else
+        squares_body(x, count, &sum);
     return sum;
 }
 
 void wmk_widen_row(double *out, const void *x, size_t count)
 {
-    if (WIDE) widen_avx2(out, x, count);
-    else widen_body(out, x, count);
+    if (WIDE)
+        widen_avx2(out, x, count);
+    else
+        widen_body(out, x, count);
 }

@@ -12,8 +12,10 @@
 void wmk_view_read(const wmk_tensor_view *view, uint64_t element, size_t count, double *out)
 {
     const unsigned char *data = view->data;
-    if (view->dtype == WMK_F32) wmk_widen_row(out, data + element * 4, count);
-    else wmk_read_f64(out, data + element * (wmk_dtype_bits(view->dtype) / 8), view->dtype, count);
+    if (view->dtype == WMK_F32)
+        wmk_widen_row(out, data + element * 4, count);
+    else
+        wmk_read_f64(out, data + element * (wmk_dtype_bits(view->dtype) / 8), view->dtype, count);
 }
 
 static double sum_of_squares(const double *x, size_t count)
@@ -137,7 +139,9 @@ wmk_status wmk_view_not_finite(const wmk_tensor_view *view, const wmk_place *pla
         size_t n = count - e < BLOCK ? (size_t)(count - e) : BLOCK;
         wmk_view_read(view, e, n, x);
         for (size_t i = 0; i < n; i++) {
-            if (!isfinite(x[i])) return wmk_fail(WMK_ERROR_INPUT, "tensor %s: element %llu is %s", name, (unsigned long long)(e + i), isnan(x[i]) ? "not a number" : "infinite");
+            if (!isfinite(x[i]))
+                return wmk_fail(WMK_ERROR_INPUT, "tensor %s: element %llu is %s", name, (unsigned long long)(e + i),
+                                isnan(x[i]) ? "not a number" : "infinite");
             if (fabs(x[i]) > largest) {
                 largest = fabs(x[i]);
                 at = e + i;

@@ -113,8 +113,7 @@ static void map_filter(tile *t, workspace *space)
 static void read_lane(const tile *t, const workspace *space, uint64_t filter, double *lane)
 {
     uint64_t base = filter * t->place->filter_stride;
-    for (size_t r = 0; r < t->runs; lane += space->run_count[r++])
-        wmk_view_read(t->view, base + space->run_element[r], space->run_count[r], lane);
+    for (size_t r = 0; r < t->runs; lane += space->run_count[r++]) wmk_view_read(t->view, base + space->run_element[r], space->run_count[r], lane);
 }
 
 /* Runs are short and far apart: the processor does not foresee them. */
@@ -201,10 +200,12 @@ static void write_tile(const tile *t, const workspace *space, void *output)
 }
 
 /* Deals X over the tile's columns, as many at a time as lie side by side, and shows them to the visitor position by position. */
-static void visit_tile(const wmk_key *key, const wmk_vector *vector, const tile *t, workspace *space, wmk_strip_visit visit, void *payload, uint32_t chunk)
+static void visit_tile(const wmk_key *key, const wmk_vector *vector, const tile *t, workspace *space, wmk_strip_visit visit, void *payload,
+                       uint32_t chunk)
 {
     size_t filters = (size_t)t->filters, at_once = t->filters == t->place->filters ? DEAL / filters : 1;
-    wmk_strip strip = {.inverse = vector->inverse + t->place->filter + t->filter, .filter = t->place->filter + t->filter, .count = filters, .dtype = t->view->dtype};
+    wmk_strip strip = {
+        .inverse = vector->inverse + t->place->filter + t->filter, .filter = t->place->filter + t->filter, .count = filters, .dtype = t->view->dtype};
     for (size_t p = 0, n; p < t->positions; p += n) {
         uint64_t first, other;
         locate(t, p, &first);

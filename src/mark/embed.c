@@ -18,15 +18,16 @@
 wmk_status wmk_embed_impossible(const wmk_embedding *e, uint32_t j, double most)
 {
     if (most == 0 || e->before->erased[j])
-        return wmk_fail(WMK_ERROR_NUMERIC, "margin %g cannot be met: all weights of bit %u are zeros, or it has none (T = %u, M = %llu)", e->options->margin, j, e->key->T,
-                        (unsigned long long)e->key->M);
-    return wmk_fail(WMK_ERROR_NUMERIC, "margin %g cannot be met: bit %u has %.0f weights, which allow %.4g (T = %u, M = %llu)", e->options->margin, j, most * most, most,
-                    e->key->T, (unsigned long long)e->key->M);
+        return wmk_fail(WMK_ERROR_NUMERIC, "margin %g cannot be met: all weights of bit %u are zeros, or it has none (T = %u, M = %llu)",
+                        e->options->margin, j, e->key->T, (unsigned long long)e->key->M);
+    return wmk_fail(WMK_ERROR_NUMERIC, "margin %g cannot be met: bit %u has %.0f weights, which allow %.4g (T = %u, M = %llu)", e->options->margin, j,
+                    most * most, most, e->key->T, (unsigned long long)e->key->M);
 }
 
 wmk_status wmk_embed_short(const wmk_embedding *e, double least)
 {
-    return wmk_fail(WMK_ERROR_NUMERIC, "margin %g was not kept by what was stored: %.6g after %d attempts", e->options->margin, least, WMK_EMBED_ROUNDS);
+    return wmk_fail(WMK_ERROR_NUMERIC, "margin %g was not kept by what was stored: %.6g after %d attempts", e->options->margin, least,
+                    WMK_EMBED_ROUNDS);
 }
 
 bool wmk_embed_raise(wmk_embedding *e, const double *score, int round, double *least)
@@ -77,7 +78,8 @@ static wmk_status change_rows(held *h)
     }
     wmk_status status = WMK_OK;
     for (uint32_t j = 0; j < T && status == WMK_OK; j++)
-        if (!wmk_cone_project(&e->cone[j], e->sign[j] * sum[j * 3], sum[j * 3 + 1], sum[j * 3 + 2], e->margin[j])) status = wmk_embed_impossible(e, j, sqrt(sum[j * 3 + 2]));
+        if (!wmk_cone_project(&e->cone[j], e->sign[j] * sum[j * 3], sum[j * 3 + 1], sum[j * 3 + 2], e->margin[j]))
+            status = wmk_embed_impossible(e, j, sqrt(sum[j * 3 + 2]));
     free(sum);
     if (status != WMK_OK) return status;
     for (uint64_t c = 0; c < m; c++) {
@@ -311,17 +313,21 @@ static wmk_status embed_held(wmk_embedding *e)
 
 static wmk_status check_call(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options)
 {
-    if (options->struct_size < sizeof *options) return wmk_fail(WMK_ERROR_ARGUMENT, "embed options of %zu bytes: use WMK_EMBED_OPTIONS_INIT", options->struct_size);
+    if (options->struct_size < sizeof *options)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "embed options of %zu bytes: use WMK_EMBED_OPTIONS_INIT", options->struct_size);
     if (options->eq6) {
-        if (!(options->lambda > 0) || !isfinite(options->lambda)) return wmk_fail(WMK_ERROR_ARGUMENT, "lambda of %g: eq. 6 wants one above 0", options->lambda);
+        if (!(options->lambda > 0) || !isfinite(options->lambda))
+            return wmk_fail(WMK_ERROR_ARGUMENT, "lambda of %g: eq. 6 wants one above 0", options->lambda);
         if (key->carrier != WMK_CARRIER_MEAN || key->target_count != 1)
-            return wmk_fail(WMK_ERROR_ARGUMENT, "eq. 6 is for the mean of one tensor, the key has carrier %s and %zu", wmk_carrier_name(key->carrier), key->target_count);
+            return wmk_fail(WMK_ERROR_ARGUMENT, "eq. 6 is for the mean of one tensor, the key has carrier %s and %zu", wmk_carrier_name(key->carrier),
+                            key->target_count);
         if (key->scheme == WMK_SCHEME_PARTITION) return wmk_fail(WMK_ERROR_ARGUMENT, "eq. 6 is for the paper's schemes: direct, diff, random");
     } else if (!(options->margin > 0) || !isfinite(options->margin)) {
         return wmk_fail(WMK_ERROR_ARGUMENT, "margin of %g: it must be above 0", options->margin);
     }
     for (size_t t = 0; t < key->target_count; t++) {
-        if (views[t].data == NULL) return wmk_fail(WMK_ERROR_MISSING, "tensor %s is missing: embedding needs all of the key's targets", wmk_view_name(key, views, t));
+        if (views[t].data == NULL)
+            return wmk_fail(WMK_ERROR_MISSING, "tensor %s is missing: embedding needs all of the key's targets", wmk_view_name(key, views, t));
         if (outputs[t] == NULL) return wmk_fail(WMK_ERROR_ARGUMENT, "no output for tensor %s", wmk_view_name(key, views, t));
     }
     return WMK_OK;
@@ -350,7 +356,8 @@ static wmk_status open_embedding(wmk_embedding *e)
     return WMK_OK;
 }
 
-wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options, wmk_embed_summary *summary)
+wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
+                          wmk_embed_summary *summary)
 {
     WMK_TRY(check_call(key, views, outputs, options));
     wmk_embedding e = {.key = key, .views = views, .outputs = outputs, .options = options};

@@ -4,9 +4,9 @@
 
 #include "mark/carrier.h"
 
-#define WMK_EMBED_ROUNDS 12        /* how often targets are raised after reading back */
-#define WMK_EMBED_FIRST 1.000001   /* the first target over the margin asked for: room for single precision */
-#define WMK_EMBED_LEAST (1. / 16)  /* the smallest length a support is shrunk to, of what it had */
+#define WMK_EMBED_ROUNDS 12       /* how often targets are raised after reading back */
+#define WMK_EMBED_FIRST 1.000001  /* the first target over the margin asked for: room for single precision */
+#define WMK_EMBED_LEAST (1. / 16) /* the smallest length a support is shrunk to, of what it had */
 
 /* The smallest change of one support: w'_i = scale * w_i + add * s_j X_ji. */
 typedef struct wmk_cone {
@@ -22,11 +22,11 @@ typedef struct wmk_embedding {
     const wmk_tensor_view *views;
     void *const *outputs;
     const wmk_embed_options *options;
-    wmk_vector vector;     /* of views */
+    wmk_vector vector; /* of views */
     wmk_reading *before;
-    double *sign;          /* [T] s_j */
-    double *margin;        /* [T] present targets */
-    wmk_cone *cone;        /* [T] */
+    double *sign;   /* [T] s_j */
+    double *margin; /* [T] present targets */
+    wmk_cone *cone; /* [T] */
     wmk_embed_summary summary;
 } wmk_embedding;
 
@@ -43,14 +43,14 @@ wmk_status wmk_embed_stream(wmk_embedding *e);
 typedef struct wmk_dual {
     uint32_t T;
     uint64_t m;
-    bool diagonal;     /* rows share no columns (direct, diff): gram is [T], else [T][T] */
-    double *gram;      /* X_j . X_k, signed by s_j s_k */
-    double *dot;       /* [T] s_j X_j . w0 */
-    double squares;    /* ||w0||^2 */
-    double unit;       /* score_j = X_j . w / (unit * ||w||) */
+    bool diagonal;      /* rows share no columns (direct, diff): gram is [T], else [T][T] */
+    double *gram;       /* X_j . X_k, signed by s_j s_k */
+    double *dot;        /* [T] s_j X_j . w0 */
+    double squares;     /* ||w0||^2 */
+    double unit;        /* score_j = X_j . w / (unit * ||w||) */
     double *multiplier; /* [T] w = scale * (w0 + sum_j multiplier_j s_j X_j) */
     double scale;
-    double *work;      /* [T][T] or [T] */
+    double *work; /* [T][T] or [T] */
 } wmk_dual;
 wmk_status wmk_dual_open(wmk_dual *out, const wmk_embedding *e, const double *w0);
 void wmk_dual_close(wmk_dual *dual);

@@ -176,8 +176,10 @@ static wmk_status feasible(const wmk_dual *d, floors *f, const double *margin)
     if (done && squares < 1) return WMK_OK;
     double least = INFINITY;
     for (uint32_t j = 0; j < d->T; j++) least = fmin(least, margin[j]);
-    if (!done) return wmk_fail(WMK_ERROR_NUMERIC, "margin %g cannot be met: %u bits on %llu values have no solution", least, d->T, (unsigned long long)d->m);
-    return wmk_fail(WMK_ERROR_NUMERIC, "margin %.6g cannot be met: %u bits on %llu values allow less than %.6g", least, d->T, (unsigned long long)d->m, least / sqrt(squares));
+    if (!done)
+        return wmk_fail(WMK_ERROR_NUMERIC, "margin %g cannot be met: %u bits on %llu values have no solution", least, d->T, (unsigned long long)d->m);
+    return wmk_fail(WMK_ERROR_NUMERIC, "margin %.6g cannot be met: %u bits on %llu values allow less than %.6g", least, d->T,
+                    (unsigned long long)d->m, least / sqrt(squares));
 }
 
 /* Floors are margins times the length of the result, so the length is sought: while the same floors bind, its square is linear in the square of

@@ -21,9 +21,9 @@ typedef struct stream {
     row_edit *edit; /* [T] */
     quad *sum;      /* [chunk][T] see the visitors */
     /* Sums of squares of the changed filters, relative to their old mean square: integers, so that their order does not matter. */
-    int64_t *squares;  /* [filters] */
-    double *unit;      /* [filters] one in these integers */
-    double *inverse;   /* [filters] 1 / RMS of the changed filter */
+    int64_t *squares;                 /* [filters] */
+    double *unit;                     /* [filters] one in these integers */
+    double *inverse;                  /* [filters] 1 / RMS of the changed filter */
     double (*pending)[WMK_STRIP_MAX]; /* [chunk] sums not yet in `squares` */
     struct {
         uint64_t filter;
@@ -128,7 +128,8 @@ static wmk_status project_rows(stream *s, const quad *first)
     for (uint32_t j = 0; j < s->T; j++) {
         wmk_cone cone;
         double sign = s->e->sign[j];
-        if (!wmk_cone_project(&cone, sign * first[j][0], first[j][1], first[j][2], s->e->margin[j])) return wmk_embed_impossible(s->e, j, sqrt(first[j][2]));
+        if (!wmk_cone_project(&cone, sign * first[j][0], first[j][1], first[j][2], s->e->margin[j]))
+            return wmk_embed_impossible(s->e, j, sqrt(first[j][2]));
         s->edit[j] = (row_edit){cone.scale, cone.add * sign};
     }
     return WMK_OK;

@@ -31,8 +31,10 @@ void wmk_evidence_count(wmk_evidence *out, const wmk_key *key, const uint8_t *b,
             continue;
         }
         out->bits++;
-        if (reading->bit[j] != b[j]) out->bit_errors++;
-        else if (reading->y[j] == 0) ++*ties;
+        if (reading->bit[j] != b[j])
+            out->bit_errors++;
+        else if (reading->y[j] == 0)
+            ++*ties;
         sum += b[j] ? reading->score[j] : -reading->score[j];
         squares += reading->score[j] * reading->score[j];
     }
@@ -57,7 +59,8 @@ static void conclude(wmk_evidence *out, uint64_t tries, double threshold_bits)
 static wmk_status check(uint64_t tries, double threshold_bits)
 {
     if (tries < 1) return wmk_fail(WMK_ERROR_ARGUMENT, "tries is 0: at least the look that was taken counts");
-    if (!(threshold_bits > 0) || !isfinite(threshold_bits)) return wmk_fail(WMK_ERROR_ARGUMENT, "threshold of %g bits: it must be above 0", threshold_bits);
+    if (!(threshold_bits > 0) || !isfinite(threshold_bits))
+        return wmk_fail(WMK_ERROR_ARGUMENT, "threshold of %g bits: it must be above 0", threshold_bits);
     return WMK_OK;
 }
 
@@ -76,8 +79,10 @@ wmk_status wmk_evidence_judge(wmk_evidence *out, const wmk_key *key, const wmk_r
     e.soft_is_bound = key->scheme != WMK_SCHEME_RANDOM;
     e.empirical = key->ones && is_pick(key);
     if (!e.empirical) {
-        if (!e.soft_is_bound) e.log10_p_soft = e.bits > 0 ? wmk_log10_normal_tail(e.z) : 0;
-        else e.log10_p_soft = e.z > 0 ? -0.5 * e.z * e.z * per_ln_10 : 0;
+        if (!e.soft_is_bound)
+            e.log10_p_soft = e.bits > 0 ? wmk_log10_normal_tail(e.z) : 0;
+        else
+            e.log10_p_soft = e.z > 0 ? -0.5 * e.z * e.z * per_ln_10 : 0;
         /* A fixed bit is matched by y = 0 more often than every second time; a drawn one is not. */
         uint32_t matches = e.bits - e.bit_errors - (key->ones ? ties : 0);
         e.log10_p_hard = wmk_log10_binomial_tail(e.bits, matches);
@@ -129,8 +134,8 @@ done:
     return status;
 }
 
-wmk_status wmk_mark_verify(wmk_evidence *out, wmk_reading **reading, const wmk_key *key, const wmk_tensor_view *views, uint64_t tries, double threshold_bits,
-                           uint32_t redraws)
+wmk_status wmk_mark_verify(wmk_evidence *out, wmk_reading **reading, const wmk_key *key, const wmk_tensor_view *views, uint64_t tries,
+                           double threshold_bits, uint32_t redraws)
 {
     WMK_TRY(check(tries, threshold_bits));
     wmk_vector vector;

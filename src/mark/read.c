@@ -149,8 +149,10 @@ static wmk_status read_partition(wmk_reading *r, const wmk_key *key, const wmk_v
     deal_sums to = {.T = r->T};
     WMK_TRY(wmk_alloc_aligned(&to.sum, (size_t)chunks * r->T * sizeof *to.sum));
     wmk_status status = WMK_OK;
-    if (mean) deal_mean(to.sum, key, vector);
-    else WMK_TRY_GOTO(status, wmk_tiles_walk(key, vector, visit_deal, &to, NULL), done);
+    if (mean)
+        deal_mean(to.sum, key, vector);
+    else
+        WMK_TRY_GOTO(status, wmk_tiles_walk(key, vector, visit_deal, &to, NULL), done);
     for (uint32_t j = 0; j < r->T; j++) {
         pair all = to.sum[j];
         for (uint32_t c = 1; c < chunks; c++) all += to.sum[(size_t)c * r->T + j];
@@ -179,8 +181,10 @@ wmk_status wmk_vector_read(wmk_reading **out, const wmk_key *key, const wmk_vect
     default:
         status = read_columns(r, key, vector);
     }
-    if (status == WMK_OK) *out = r;
-    else wmk_reading_free(r);
+    if (status == WMK_OK)
+        *out = r;
+    else
+        wmk_reading_free(r);
     return status;
 }
 

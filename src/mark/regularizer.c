@@ -101,7 +101,9 @@ static wmk_status check_views(const wmk_key *key, const wmk_tensor_view *weights
     for (size_t t = 0; t < key->target_count; t++) {
         const char *name = wmk_view_name(key, weights, t);
         if (weights[t].data == NULL) return wmk_fail(WMK_ERROR_MISSING, "tensor %s is missing: training needs all of the key's targets", name);
-        if (weights[t].dtype != WMK_F32) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: tensor %s is %s, training weights are f32", name, wmk_dtype_name(weights[t].dtype));
+        if (weights[t].dtype != WMK_F32)
+            return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: tensor %s is %s, training weights are f32", name,
+                            wmk_dtype_name(weights[t].dtype));
         if ((uintptr_t)weights[t].data % sizeof(float) != 0) return wmk_fail(WMK_ERROR_ARGUMENT, "tensor %s is not aligned to its elements", name);
     }
     return WMK_OK;
@@ -122,8 +124,10 @@ static wmk_status fill(wmk_regularizer *r, const wmk_tensor_view *weights)
     WMK_TRY(wmk_alloc(&r->coefficient, T, sizeof *r->coefficient));
     WMK_TRY(wmk_alloc_aligned(&r->w, r->m * sizeof *r->w));
     WMK_TRY(wmk_alloc_aligned(&r->diff_w, r->m * sizeof *r->diff_w));
-    if (r->mean) WMK_TRY(wmk_alloc_aligned(&r->diff_mean, r->m * sizeof *r->diff_mean));
-    else WMK_TRY(wmk_alloc(&r->squares, filters, sizeof *r->squares));
+    if (r->mean)
+        WMK_TRY(wmk_alloc_aligned(&r->diff_mean, r->m * sizeof *r->diff_mean));
+    else
+        WMK_TRY(wmk_alloc(&r->squares, filters, sizeof *r->squares));
     WMK_TRY(wmk_alloc(&r->inverse, r->mean ? r->count : filters, sizeof *r->inverse));
     WMK_TRY(wmk_alloc(&column, r->m, sizeof *column));
     wmk_status status = map_slots(r, column);
@@ -146,8 +150,10 @@ wmk_status wmk_regularizer_create(wmk_regularizer **out, const wmk_key *key, con
     r->normalized = !r->mean || r->count > 1;
     r->kappa = r->normalized ? kappa : 1;
     wmk_status status = fill(r, weights);
-    if (status == WMK_OK) *out = r;
-    else wmk_regularizer_free(r);
+    if (status == WMK_OK)
+        *out = r;
+    else
+        wmk_regularizer_free(r);
     return status;
 }
 

@@ -17,22 +17,22 @@ struct wmk_regularizer {
     wmk_tensor_view *views; /* [count] */
     wmk_place *place;       /* [count]; target t's slots begin at place[t].column */
     uint64_t m;
-    uint8_t *b;             /* [T] */
-    double *w;              /* [m] */
-    double *diff_w;         /* [m] dE_R/dw */
-    float *diff_mean;       /* [m] what every filter's gradient gets; carrier mean */
-    double *squares;        /* [filters] carrier weights */
-    double *inverse;        /* mean: [count], weights: [filters]; 1 / RMS, or 1 */
+    uint8_t *b;                       /* [T] */
+    double *w;                        /* [m] */
+    double *diff_w;                   /* [m] dE_R/dw */
+    float *diff_mean;                 /* [m] what every filter's gradient gets; carrier mean */
+    double *squares;                  /* [filters] carrier weights */
+    double *inverse;                  /* mean: [count], weights: [filters]; 1 / RMS, or 1 */
     double *y, *length, *coefficient; /* [T] X_j . w; ||w restricted||, 1 when raw; dE_R / d(X_j . w) */
     /* scheme random */
-    float *x;               /* [T][m], or NULL: made anew */
-    uint64_t *column;       /* [m] of a slot, when x is NULL */
+    float *x;                       /* [T][m], or NULL: made anew */
+    uint64_t *column;               /* [m] of a slot, when x is NULL */
     double *w_column, *diff_column; /* [m] in the order of columns, when x is NULL */
     /* the others */
-    uint16_t *row;          /* [m] */
-    int8_t *sign;           /* [m] */
+    uint16_t *row; /* [m] */
+    int8_t *sign;  /* [m] */
     uint32_t chunks;
-    double *sums;           /* [chunk][T][2] */
+    double *sums; /* [chunk][T][2] */
 };
 
 #endif

@@ -8,7 +8,7 @@
 #include "mark/regularizer.h"
 #include "mark/x.h"
 
-#define PIECE 512  /* columns of a row of X at a time */
+#define PIECE 512   /* columns of a row of X at a time */
 #define COLUMNS 144 /* of dE_R/dw that one thread sums at a time */
 #define LARGE 16384 /* elements worth a second thread */
 
@@ -208,19 +208,27 @@ static void add_weights(wmk_regularizer *r, size_t t, float *gradient)
 wmk_status wmk_regularizer_step(wmk_regularizer *r, double factor, float *const *gradients, double *sum, uint32_t *errors)
 {
     for (size_t t = 0; t < r->count; t++)
-        if (!(r->mean ? take_mean(r, t) : take_weights(r, t))) return wmk_fail(WMK_ERROR_NUMERIC, "tensor %s holds a weight that is no finite number", wmk_view_name(r->key, r->views, t));
+        if (!(r->mean ? take_mean(r, t) : take_weights(r, t)))
+            return wmk_fail(WMK_ERROR_NUMERIC, "tensor %s holds a weight that is no finite number", wmk_view_name(r->key, r->views, t));
     bool random = r->key->scheme == WMK_SCHEME_RANDOM;
-    if (random) read_random(r);
-    else read_rows(r);
+    if (random)
+        read_random(r);
+    else
+        read_rows(r);
     uint32_t wrong;
     double e_r = lose(r, factor, &wrong);
     if (gradients != NULL) {
-        if (random) spread_random(r);
-        else spread_rows(r);
+        if (random)
+            spread_random(r);
+        else
+            spread_rows(r);
         for (size_t t = 0; t < r->count; t++) {
-            if (!r->mean) add_weights(r, t, gradients[t]);
-            else if (r->place[t].inner == 1) add_mean_across(r, t, gradients[t]);
-            else add_mean(r, t, gradients[t]);
+            if (!r->mean)
+                add_weights(r, t, gradients[t]);
+            else if (r->place[t].inner == 1)
+                add_mean_across(r, t, gradients[t]);
+            else
+                add_mean(r, t, gradients[t]);
         }
     }
     if (sum != NULL) *sum = e_r;

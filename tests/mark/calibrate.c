@@ -41,12 +41,18 @@ static int parse(arguments *a, int count, char **word)
         const char *value = word[i + 1];
         wmk_scheme scheme;
         wmk_carrier carrier;
-        if (strcmp(word[i], "--tensor") == 0) a->tensor = value;
-        else if (strcmp(word[i], "--keys") == 0) a->keys = (uint32_t)strtoul(value, NULL, 10);
-        else if (strcmp(word[i], "--bits") == 0) a->bits = (uint32_t)strtoul(value, NULL, 10);
-        else if (strcmp(word[i], "--scheme") == 0 && wmk_scheme_parse(&scheme, value) == WMK_OK) a->scheme = (int)scheme;
-        else if (strcmp(word[i], "--carrier") == 0 && wmk_carrier_parse(&carrier, value) == WMK_OK) a->carrier = (int)carrier;
-        else return usage();
+        if (strcmp(word[i], "--tensor") == 0)
+            a->tensor = value;
+        else if (strcmp(word[i], "--keys") == 0)
+            a->keys = (uint32_t)strtoul(value, NULL, 10);
+        else if (strcmp(word[i], "--bits") == 0)
+            a->bits = (uint32_t)strtoul(value, NULL, 10);
+        else if (strcmp(word[i], "--scheme") == 0 && wmk_scheme_parse(&scheme, value) == WMK_OK)
+            a->scheme = (int)scheme;
+        else if (strcmp(word[i], "--carrier") == 0 && wmk_carrier_parse(&carrier, value) == WMK_OK)
+            a->carrier = (int)carrier;
+        else
+            return usage();
         i++;
     }
     return a->model != NULL && a->keys > 0 ? 0 : usage();
@@ -61,15 +67,17 @@ static bool print_rows(const wmk_key *key, const calibration *c)
             double low, high;
             calibration_interval(c, k, l, 2.5758, &low, &high);
             good = good && calibration_holds(c, k, l, 3.2905);
-            printf("%s,%s,%d,%s,%s,%g,%llu,%llu,%.6g,%.1f,%.1f,%.1f,%s\n", wmk_scheme_name(wmk_key_scheme(key)), wmk_carrier_name(wmk_key_carrier(key)), wmk_key_ones(key),
-                   calibration_kind[k], c->exact[k] ? "exact" : "bound", calibration_level[l], (unsigned long long)c->keys, (unsigned long long)c->at[k][l].below,
+            printf("%s,%s,%d,%s,%s,%g,%llu,%llu,%.6g,%.1f,%.1f,%.1f,%s\n", wmk_scheme_name(wmk_key_scheme(key)),
+                   wmk_carrier_name(wmk_key_carrier(key)), wmk_key_ones(key), calibration_kind[k], c->exact[k] ? "exact" : "bound",
+                   calibration_level[l], (unsigned long long)c->keys, (unsigned long long)c->at[k][l].below,
                    (double)c->at[k][l].below / (double)c->keys, c->at[k][l].expected, low, high, calibration_holds(c, k, l, 2.5758) ? "yes" : "no");
         }
     fflush(stdout);
     return good;
 }
 
-static int one_kind(const arguments *a, const wmk_targets *targets, const wmk_tensor_view *views, wmk_scheme scheme, wmk_carrier carrier, bool ones, bool *good)
+static int one_kind(const arguments *a, const wmk_targets *targets, const wmk_tensor_view *views, wmk_scheme scheme, wmk_carrier carrier, bool ones,
+                    bool *good)
 {
     uint8_t seed[WMK_SEED_BYTES] = {1};
     wmk_key_options o = WMK_KEY_OPTIONS_INIT;
@@ -85,9 +93,12 @@ static int one_kind(const arguments *a, const wmk_targets *targets, const wmk_te
     calibration c;
     int result = 0;
     if (wmk_key_create(&key, &o) != WMK_OK) return fail("key");
-    if (wmk_vector_open(&vector, key, views) != WMK_OK) result = fail("weights");
-    else if (calibration_run(&c, key, &vector, a->keys) != WMK_OK) result = fail("reading");
-    else *good = print_rows(key, &c) && *good;
+    if (wmk_vector_open(&vector, key, views) != WMK_OK)
+        result = fail("weights");
+    else if (calibration_run(&c, key, &vector, a->keys) != WMK_OK)
+        result = fail("reading");
+    else
+        *good = print_rows(key, &c) && *good;
     wmk_vector_close(&vector);
     wmk_key_free(key);
     return result;
@@ -102,7 +113,8 @@ int main(int argc, char **argv)
     wmk_targets all = {0}, targets = {0};
     wmk_tensor_view *views = NULL;
     bool good = true;
-    if (wmk_model_open(&model, a.model) != WMK_OK || wmk_targets_of_model(&all, model) != WMK_OK || wmk_targets_select(&targets, &all, a.tensor) != WMK_OK) {
+    if (wmk_model_open(&model, a.model) != WMK_OK || wmk_targets_of_model(&all, model) != WMK_OK ||
+        wmk_targets_select(&targets, &all, a.tensor) != WMK_OK) {
         result = fail(a.model);
         goto done;
     }
@@ -112,7 +124,8 @@ int main(int argc, char **argv)
     printf("scheme,carrier,ones,evidence,p_is,level,keys,below,rate,expected,low_99,high_99,inside_99\n");
     for (int s = WMK_SCHEME_DIRECT; s <= WMK_SCHEME_PARTITION && result == 0; s++)
         for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS && result == 0; c++)
-            for (int ones = 0; ones <= (s >= WMK_SCHEME_RANDOM) && result == 0; ones++) /* direct and diff with fixed bits: p is empirical by itself */
+            for (int ones = 0; ones <= (s >= WMK_SCHEME_RANDOM) && result == 0;
+                 ones++) /* direct and diff with fixed bits: p is empirical by itself */
                 if ((a.scheme == 0 || a.scheme == s) && (a.carrier == 0 || a.carrier == c))
                     result = one_kind(&a, &targets, views, (wmk_scheme)s, (wmk_carrier)c, ones, &good);
 done:

@@ -73,7 +73,8 @@ static void embed_and_check(naive_set *set, wmk_scheme scheme, wmk_carrier carri
     double *w = naive_w(set, carrier, M, NULL);
     naive_read(key, w, normalized, y, score, erased);
     for (uint32_t j = 0; j < bits; j++) {
-        if (s[j] * score[j] < margin * (1 - 1e-12)) fail_msg("%s/%s bit %u: %.9g of %g", wmk_scheme_name(scheme), wmk_carrier_name(carrier), j, s[j] * score[j], margin);
+        if (s[j] * score[j] < margin * (1 - 1e-12))
+            fail_msg("%s/%s bit %u: %.9g of %g", wmk_scheme_name(scheme), wmk_carrier_name(carrier), j, s[j] * score[j], margin);
         least = fmin(least, s[j] * score[j]);
         z += s[j] * score[j];
     }
@@ -163,7 +164,8 @@ static double inner(const double *a, const double *b, size_t n)
 /* Nearest point of { v : axis . v >= margin ||v|| }. */
 static void project_cone(const double *v, const double *axis, double margin, size_t n, double *out)
 {
-    double length = sqrt(inner(axis, axis, n)), along = inner(axis, v, n) / length, squares = inner(v, v, n), cosine = margin / length, sine = sqrt(1 - cosine * cosine);
+    double length = sqrt(inner(axis, axis, n)), along = inner(axis, v, n) / length, squares = inner(v, v, n), cosine = margin / length,
+           sine = sqrt(1 - cosine * cosine);
     double across = sqrt(fmax(0, squares - along * along));
     if (along >= cosine * sqrt(squares)) {
         memcpy(out, v, n * sizeof *v);
@@ -239,7 +241,8 @@ static void change_is_the_smallest(void **state)
         take_back(&set.tensor[0], out);
         double *got = naive_w(&set, WMK_CARRIER_MEAN, 40, NULL), size = sqrt(inner(w, w, 40));
         for (int i = 0; i < 40; i++)
-            if (!isnan(want[i]) && fabs(got[i] - want[i]) > 2e-5 * size) fail_msg("%s: w[%d] %.9g, nearest point has %.9g", wmk_scheme_name(schemes[s]), i, got[i], want[i]);
+            if (!isnan(want[i]) && fabs(got[i] - want[i]) > 2e-5 * size)
+                fail_msg("%s: w[%d] %.9g, nearest point has %.9g", wmk_scheme_name(schemes[s]), i, got[i], want[i]);
         free(got);
         free(out);
         free(w);
@@ -344,8 +347,9 @@ static void what_cannot_be(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(margins_hold_as_stored), cmocka_unit_test(cost_of_a_strong_mark), cmocka_unit_test(change_is_the_smallest),
-        cmocka_unit_test(equation_6),             cmocka_unit_test(what_cannot_be),
+        cmocka_unit_test(margins_hold_as_stored), cmocka_unit_test(cost_of_a_strong_mark),
+        cmocka_unit_test(change_is_the_smallest), cmocka_unit_test(equation_6),
+        cmocka_unit_test(what_cannot_be),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

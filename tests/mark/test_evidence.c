@@ -164,8 +164,8 @@ static void redrawn_keys_follow_the_hypergeometric(void **state)
     assert_true(e.empirical);
     double tail = 0, chance;
     for (int k = T - (int)e.bit_errors; k <= T; k++) { /* P(k positives) */
-        chance = lgamma(POSITIVE + 1) - lgamma(k + 1) - lgamma(POSITIVE - k + 1) + lgamma(M - POSITIVE + 1) - lgamma(T - k + 1) - lgamma(M - POSITIVE - T + k + 1) -
-                 lgamma(M + 1) + lgamma(T + 1) + lgamma(M - T + 1);
+        chance = lgamma(POSITIVE + 1) - lgamma(k + 1) - lgamma(POSITIVE - k + 1) + lgamma(M - POSITIVE + 1) - lgamma(T - k + 1) -
+                 lgamma(M - POSITIVE - T + k + 1) - lgamma(M + 1) + lgamma(T + 1) + lgamma(M - T + 1);
         tail += exp(chance);
     }
     double got = pow(10, e.log10_p_hard);

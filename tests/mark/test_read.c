@@ -18,7 +18,9 @@ static void compare(const naive_set *set, const wmk_key *key)
     assert_int_equal(r->T, T);
     for (uint32_t j = 0; j < T; j++) {
         assert_int_equal(r->erased[j], erased[j]);
-        if (fabs(r->score[j] - score[j]) > 1e-11 * (1 + fabs(score[j]))) fail_msg("%s/%s row %u: score %.15g, not %.15g", wmk_scheme_name(wmk_key_scheme(key)), wmk_carrier_name(wmk_key_carrier(key)), j, r->score[j], score[j]);
+        if (fabs(r->score[j] - score[j]) > 1e-11 * (1 + fabs(score[j])))
+            fail_msg("%s/%s row %u: score %.15g, not %.15g", wmk_scheme_name(wmk_key_scheme(key)), wmk_carrier_name(wmk_key_carrier(key)), j,
+                     r->score[j], score[j]);
         if (fabs(r->y[j] - y[j]) > 1e-11 * (1 + fabs(y[j]))) fail_msg("row %u: y %.15g, not %.15g", j, r->y[j], y[j]);
         if (fabs(y[j]) > 1e-9) assert_int_equal(r->bit[j], y[j] >= 0);
     }

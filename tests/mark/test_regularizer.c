@@ -121,7 +121,8 @@ static void check(naive_set *set, wmk_scheme scheme, wmk_carrier carrier, uint32
             *v = old;
             double slope = factor * (up - down) / (2 * h), got = gradient[t][e] - 0.125;
             if (fabs(slope - got) > 1e-5 * largest + 2e-7 * fabs(slope))
-                fail_msg("%s/%s %s element %zu: gradient %.9g, difference quotient %.9g (largest %.3g)", wmk_scheme_name(scheme), wmk_carrier_name(carrier), set->view[t].layout, e, got, slope, largest);
+                fail_msg("%s/%s %s element %zu: gradient %.9g, difference quotient %.9g (largest %.3g)", wmk_scheme_name(scheme),
+                         wmk_carrier_name(carrier), set->view[t].layout, e, got, slope, largest);
         }
     /* No gradient wanted: the same sum; twice the step: twice the gradient. */
     double again;
@@ -264,7 +265,9 @@ static void stable_when_sure(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradient_is_the_formulas), cmocka_unit_test(same_bits_for_any_thread_count), cmocka_unit_test(x_made_anew),
+        cmocka_unit_test(gradient_is_the_formulas),
+        cmocka_unit_test(same_bits_for_any_thread_count),
+        cmocka_unit_test(x_made_anew),
         cmocka_unit_test(stable_when_sure),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -14,7 +14,8 @@ static void close_to(const char *what, double a, double b, double got, double wa
 static void normal_tail_is_tabled(void **state)
 {
     (void)state;
-    for (size_t i = 0; i < sizeof normal / sizeof *normal; i++) close_to("normal", normal[i].z, 0, wmk_log10_normal_tail(normal[i].z), normal[i].log10_tail);
+    for (size_t i = 0; i < sizeof normal / sizeof *normal; i++)
+        close_to("normal", normal[i].z, 0, wmk_log10_normal_tail(normal[i].z), normal[i].log10_tail);
     assert_true(wmk_log10_normal_tail(-INFINITY) == 0);
     assert_true(wmk_log10_normal_tail(-50) == 0); /* 1 - 1e-545 */
     assert_true(wmk_log10_normal_tail(INFINITY) == -INFINITY);
