@@ -24,7 +24,8 @@ static const option_spec *parameter_options(size_t *count)
     static option_spec rows[PARAMETERS_MAX];
     static char helps[PARAMETERS_MAX][HELP_BYTES];
     static size_t row_count;
-    for (size_t a = 0; row_count == 0 && a < wmk_attack_count(); a++) {
+    static bool built;
+    for (size_t a = 0; !built && a < wmk_attack_count(); a++) {
         const wmk_attack_parameter *parameter;
         size_t parameters = wmk_attack_parameters(wmk_attack_at(a), &parameter);
         for (size_t p = 0; p < parameters && row_count < PARAMETERS_MAX; p++) {
@@ -45,6 +46,7 @@ static const option_spec *parameter_options(size_t *count)
             row_count++;
         }
     }
+    built = true;
     *count = row_count;
     return rows;
 }
