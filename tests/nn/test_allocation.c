@@ -44,7 +44,8 @@ static void count(size_t bytes, bool own)
 
 #ifdef SANITIZED
 
-#include <sanitizer/allocator_interface.h>
+/* Of the sanitizers' run time; its header is not everywhere. */
+int __sanitizer_install_malloc_and_free_hooks(void (*allocated)(const volatile void *, size_t), void (*released)(const volatile void *));
 
 static void hook(const volatile void *block, size_t bytes)
 {
