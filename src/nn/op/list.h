@@ -10,6 +10,8 @@
     X(MatMul)                                                                                                                                        \
     X(MaxPool)                                                                                                                                       \
     X(Relu)                                                                                                                                          \
+    X(Sigmoid)                                                                                                                                       \
     X(SoftTargetCrossEntropy)                                                                                                                        \
     X(Softmax)                                                                                                                                       \
-    X(SoftmaxCrossEntropyLoss)
+    X(SoftmaxCrossEntropyLoss)                                                                                                                       \
+    X(Tanh)
