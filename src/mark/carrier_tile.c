@@ -2,6 +2,7 @@
 #include "mark/carrier_tile.h"
 
 #include <omp.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "base/convert.h"
@@ -303,7 +304,12 @@ wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, wmk_stri
         }
     }
 done:
-    for (int i = 0; space != NULL && i < threads; i++) wmk_free_aligned(space[i]);
+    for (int i = 0; space != NULL && i < threads; i++) {
+        if (space[i] == NULL) continue;
+        sodium_memzero(space[i]->row, sizeof space[i]->row);
+        sodium_memzero(space[i]->sign, sizeof space[i]->sign);
+        wmk_free_aligned(space[i]);
+    }
     free(space);
     free(p.cut);
     return status;

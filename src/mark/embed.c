@@ -272,6 +272,7 @@ static wmk_status deal_rows(held *h)
             h->sign[column[j]] = j < key->T ? 1 : -1;
         }
     }
+    sodium_memzero(column, (size_t)key->T * 2 * sizeof *column);
     free(column);
     return status;
 }
@@ -300,6 +301,8 @@ static wmk_status embed_held(wmk_embedding *e)
     wmk_status status = open_held(&h, shared);
     if (status == WMK_OK) status = e->options->eq6 ? fit_eq6(&h) : fit_margin(&h, shared);
     wmk_dual_close(&h.dual);
+    if (h.row != NULL) sodium_memzero(h.row, e->key->M * sizeof *h.row);
+    if (h.sign != NULL) sodium_memzero(h.sign, e->key->M);
     free(h.w0);
     free(h.w);
     free(h.row);

@@ -1,5 +1,6 @@
 /* mark/embed_dual.c - embedding where rows share columns. The changed vector is w = scale * (w0 + sum_j multiplier_j s_j X_j): T unknowns. */
 #include <math.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -326,6 +327,7 @@ wmk_status wmk_dual_apply(const wmk_dual *d, const wmk_embedding *e, const doubl
                 if (diff) w[column[d->T + j]] -= add;
             }
         }
+        sodium_memzero(column, (size_t)d->T * 2 * sizeof *column);
         free(column);
         return status;
     }
@@ -340,6 +342,7 @@ wmk_status wmk_dual_apply(const wmk_dual *d, const wmk_embedding *e, const doubl
             wmk_x_normal(e->key, j, column, n, x);
             wmk_add_rows(sum, x, 0, &a, 1, n);
         }
+        sodium_memzero(x, sizeof x);
         for (size_t i = 0; i < n; i++) w[column + i] = d->scale * (w0[column + i] + sum[i]);
     }
     return WMK_OK;

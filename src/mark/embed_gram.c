@@ -1,4 +1,5 @@
 /* mark/embed_gram.c - inner products of all rows of scheme random, X made in blocks of columns. */
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -56,6 +57,7 @@ wmk_status wmk_gram_random(double *gram, const wmk_key *key)
     }
     for (uint32_t j = 0; j < T; j++)
         for (uint32_t k = 0; k < j; k++) gram[(size_t)k * T + j] = gram[(size_t)j * T + k];
+    sodium_memzero(x, (size_t)rows * COLUMNS * sizeof *x);
     wmk_free_aligned(x);
     return WMK_OK;
 }

@@ -2,6 +2,7 @@
 #include "mark/read.h"
 
 #include <math.h>
+#include <sodium.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
@@ -69,6 +70,7 @@ static wmk_status read_random(wmk_reading *r, const wmk_key *key, const wmk_vect
                 wmk_x_normal(key, j, column + i, now, x);
                 sum += wmk_dot_row(x, w + i, now);
             }
+            sodium_memzero(x, sizeof x);
             r->y[j] += sum;
         }
     }
@@ -102,6 +104,7 @@ static wmk_status read_columns(wmk_reading *r, const wmk_key *key, const wmk_vec
         settle(r, j, plus - minus, length, vector->normalized ? length : raw, !vector->normalized, length == 0);
     }
 done:
+    sodium_memzero(column, (size_t)r->T * 2 * sizeof *column);
     free(column);
     return status;
 }
@@ -140,6 +143,8 @@ static void deal_mean(pair *sum, const wmk_key *key, const wmk_vector *vector)
         wmk_x_deal(key, column, n, row, sign);
         deal_out(sum, vector->mean + column, one, row, sign, n);
     }
+    sodium_memzero(row, sizeof row);
+    sodium_memzero(sign, sizeof sign);
 }
 
 static wmk_status read_partition(wmk_reading *r, const wmk_key *key, const wmk_vector *vector)

@@ -69,6 +69,7 @@ static wmk_status deal_columns(const wmk_regularizer *r, uint16_t *row, int8_t *
         row[picked[j]] = (uint16_t)(j % r->T);
         sign[picked[j]] = j < r->T ? 1 : -1;
     }
+    sodium_memzero(picked, (size_t)r->T * 2 * sizeof *picked);
     free(picked);
     return status;
 }
@@ -91,6 +92,8 @@ static wmk_status keep_rows(wmk_regularizer *r, const uint64_t *column)
         r->sign[s] = sign[column[s]];
     }
 done:
+    if (row != NULL) sodium_memzero(row, r->m * sizeof *row);
+    if (sign != NULL) sodium_memzero(sign, r->m);
     free(row);
     free(sign);
     return status;
