@@ -94,6 +94,8 @@ const char *const cases_shapes[] = {
     "Add src:1x16x8x8 src",
     "Add src:3x67 other:3x67",
     "Add src:3x5x7x7 other:5x1x1",
+    "Add src:1x32x40x41 other:1x32x40x41",
+    "Relu src:1x32x40x41",
     "Add src:3x67 other:67",
     "Add src:3x1x9 other:3x5x1",
     "MaxPool src:3x5x4x4 kernel_shape=2,2 strides=2,2",

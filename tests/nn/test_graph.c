@@ -387,47 +387,60 @@ static void description_and_times(void **state)
     }
 }
 
-/* The statement of nn.h, in double, over gradients that the caller wrote. */
+/* The statement of nn.h, in double, over gradients that the caller wrote. Columns: few, and so many that threads share the work. */
+static void sgd_check(bool nesterov, int64_t columns)
+{
+    wmk_graph *graph = graph_new();
+    wmk_value x = input(graph, "x", WMK_F32, 2, (int64_t[]){0, 3}), labels = input(graph, "labels", WMK_I32, 1, (int64_t[]){0}), logits, loss, s;
+    wmk_value w = parameter(graph, "w", 2, (int64_t[]){3, columns});
+    assert_int_equal(wmk_graph_parameter(graph, "s", WMK_PARAMETER_STATISTIC, 1, (int64_t[]){4}, &s), WMK_OK);
+    assert_int_equal(wmk_graph_node(graph, "Gemm", "fc", (wmk_value[]){x, w}, 2, NULL, 0, &logits, 1), WMK_OK);
+    assert_int_equal(wmk_graph_node(graph, "SoftmaxCrossEntropyLoss", "loss", (wmk_value[]){logits, labels}, 2, NULL, 0, &loss, 1), WMK_OK);
+    wmk_plan *plan;
+    wmk_sgd *sgd;
+    wmk_plan_options options = options_of(WMK_ENGINE_ONEDNN, WMK_TRAINING, 2);
+    const double momentum = 0.9, decay = 0.01, rates[3] = {0.1, 0.2, 0.05};
+    assert_int_equal(wmk_plan_create(&plan, graph, &loss, 1, &options), WMK_OK);
+    assert_int_equal(wmk_sgd_create(&sgd, graph, plan, momentum, nesterov, decay), WMK_OK);
+    assert_null(wmk_sgd_velocity(sgd, s));
+    assert_null(wmk_sgd_velocity(sgd, x));
+    assert_null(wmk_sgd_velocity(sgd, 999));
+    const wmk_parameter *weights = wmk_graph_find_parameter(graph, "w"), *statistic = wmk_graph_find_parameter(graph, "s");
+    statistic->data[0] = 5;
+    double *expected = calloc(weights->count, sizeof *expected), *velocity = calloc(weights->count, sizeof *velocity), worst = 0;
+    uint64_t seed = 9;
+    for (size_t i = 0; i < weights->count; ++i) expected[i] = weights->data[i] = (float)net_uniform(&seed);
+    for (int step = 0; step < 3; ++step) {
+        float *gradient = wmk_plan_gradient(plan, w);
+        assert_int_equal(wmk_plan_forward(plan), WMK_OK);
+        assert_int_equal(wmk_plan_backward(plan), WMK_OK);
+        for (size_t i = 0; i < weights->count; ++i) {
+            gradient[i] = (float)net_uniform(&seed);
+            double g = (double)gradient[i] + decay * expected[i];
+            velocity[i] = step ? momentum * velocity[i] + g : g;
+            expected[i] -= rates[step] * (nesterov ? g + momentum * velocity[i] : velocity[i]);
+        }
+        assert_int_equal(wmk_sgd_step(sgd, rates[step]), WMK_OK);
+    }
+    for (size_t i = 0; i < weights->count; ++i) {
+        worst = fmax(worst, fabs((double)weights->data[i] - expected[i]));
+        worst = fmax(worst, fabs((double)wmk_sgd_velocity(sgd, w)[i] - velocity[i]));
+    }
+    assert_true(worst < 1e-6);
+    assert_true(statistic->data[0] == 5); /* not the optimizer's */
+    free(expected);
+    free(velocity);
+    wmk_sgd_free(sgd);
+    wmk_plan_free(plan);
+    wmk_graph_free(graph);
+}
+
 static void sgd_arithmetic(void **state)
 {
     (void)state;
     for (int nesterov = 0; nesterov < 2; ++nesterov) {
-        small s = small_build();
-        wmk_plan *plan;
-        wmk_sgd *sgd;
-        wmk_plan_options options = options_of(WMK_ENGINE_ONEDNN, WMK_TRAINING, 2);
-        const double momentum = 0.9, decay = 0.01, rates[3] = {0.1, 0.2, 0.05};
-        assert_int_equal(wmk_plan_create(&plan, s.graph, &s.loss, 1, &options), WMK_OK);
-        assert_int_equal(wmk_sgd_create(&sgd, s.graph, plan, momentum, nesterov, decay), WMK_OK);
-        assert_null(wmk_sgd_velocity(sgd, s.statistic));
-        assert_null(wmk_sgd_velocity(sgd, s.x));
-        assert_null(wmk_sgd_velocity(sgd, 999));
-        const wmk_parameter *w = wmk_graph_find_parameter(s.graph, "w");
-        const wmk_parameter *statistic = wmk_graph_find_parameter(s.graph, "s");
-        statistic->data[0] = 5;
-        double expected[24], velocity[24];
-        uint64_t seed = 9;
-        for (size_t i = 0; i < 24; ++i) expected[i] = w->data[i] = (float)net_uniform(&seed);
-        for (int step = 0; step < 3; ++step) {
-            float *gradient = wmk_plan_gradient(plan, s.w);
-            assert_int_equal(wmk_plan_forward(plan), WMK_OK);
-            assert_int_equal(wmk_plan_backward(plan), WMK_OK);
-            for (size_t i = 0; i < 24; ++i) {
-                gradient[i] = (float)net_uniform(&seed);
-                double g = (double)gradient[i] + decay * expected[i];
-                velocity[i] = step ? momentum * velocity[i] + g : g;
-                expected[i] -= rates[step] * (nesterov ? g + momentum * velocity[i] : velocity[i]);
-            }
-            assert_int_equal(wmk_sgd_step(sgd, rates[step]), WMK_OK);
-        }
-        for (size_t i = 0; i < 24; ++i) {
-            assert_true(fabs((double)w->data[i] - expected[i]) < 1e-6);
-            assert_true(fabs((double)wmk_sgd_velocity(sgd, s.w)[i] - velocity[i]) < 1e-6);
-        }
-        assert_true(statistic->data[0] == 5); /* not the optimizer's */
-        wmk_sgd_free(sgd);
-        wmk_plan_free(plan);
-        wmk_graph_free(s.graph);
+        sgd_check(nesterov, 4);
+        sgd_check(nesterov, 70001);
     }
 }
 
