@@ -125,6 +125,31 @@ static void bytes_depend_on_the_number_alone(void **state)
     }
 }
 
+/* The same image is augmented by other draws in the next epoch, in the next place, and under another seed. */
+static void every_epoch_augments_anew(void **state)
+{
+    (void)state;
+    static float first[10 * WMK_IMAGE_ELEMENTS], second[10 * WMK_IMAGE_ELEMENTS], seeded[10 * WMK_IMAGE_ELEMENTS];
+    wmk_dataset few = *colour;
+    few.count = 10;
+    wmk_loader_options options = WMK_LOADER_OPTIONS_INIT;
+    options.batch = 10, options.augmentation = WMK_AUGMENT_REFERENCE;
+    size_t count;
+    wmk_loader *loader = make(&few, &options);
+    assert_int_equal(wmk_loader_next(loader, first, NULL, &count), WMK_OK);
+    assert_int_equal(wmk_loader_next(loader, second, NULL, &count), WMK_OK);
+    wmk_loader_free(loader);
+    options.seed = 2;
+    loader = make(&few, &options);
+    assert_int_equal(wmk_loader_next(loader, seeded, NULL, &count), WMK_OK);
+    wmk_loader_free(loader);
+    for (size_t i = 0; i < 10; i++) {
+        const size_t at = i * WMK_IMAGE_ELEMENTS, bytes = WMK_IMAGE_ELEMENTS * sizeof(float);
+        assert_memory_not_equal(first + at, second + at, bytes);
+        assert_memory_not_equal(first + at, seeded + at, bytes);
+    }
+}
+
 /* A prefetching loader that nobody reads from, or from which little was read, goes away at once. */
 static void prefetch_stops_cleanly(void **state)
 {
@@ -253,6 +278,7 @@ int main(void)
         cmocka_unit_test(stream_is_splitmix64),
         cmocka_unit_test(shuffle_matches_its_rule),
         cmocka_unit_test(bytes_depend_on_the_number_alone),
+        cmocka_unit_test(every_epoch_augments_anew),
         cmocka_unit_test(prefetch_stops_cleanly),
         cmocka_unit_test(grey_is_padded_and_repeated),
         cmocka_unit_test(crop_and_flip_is_a_window),
