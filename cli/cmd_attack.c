@@ -15,11 +15,11 @@ typedef struct attack_settings {
     const char *output, *tensor;
     uint64_t seed;
     bool force;
-    const char *values[PARAMETERS_MAX]; /* in the order of parameter_options; NULL: not given */
+    const char *values[PARAMETERS_MAX]; /* in the order of parameter_option_at; NULL: not given */
 } attack_settings;
 
 /* Every parameter of every attack, each name once. Built on first use and never changed again. */
-static const option_spec *parameter_options(size_t *count)
+static const option_spec *parameter_option_at(size_t index)
 {
     static option_spec rows[PARAMETERS_MAX];
     static char helps[PARAMETERS_MAX][HELP_BYTES];
@@ -47,8 +47,7 @@ static const option_spec *parameter_options(size_t *count)
         }
     }
     built = true;
-    *count = row_count;
-    return rows;
+    return index < row_count ? &rows[index] : NULL;
 }
 
 static const char *attack_name_at(const void *list, size_t index)
@@ -93,11 +92,11 @@ static int run(const cli_call *call)
     const attack_settings *settings = call->settings;
     const wmk_attack *attack = wmk_attack_find(call->operands.item[0]);
     if (!attack) return unknown_attack(call, call->operands.item[0]);
-    size_t rows = 0, given = 0;
-    const option_spec *row = parameter_options(&rows);
+    size_t given = 0;
+    const option_spec *option;
     wmk_attack_setting setting[PARAMETERS_MAX];
-    for (size_t i = 0; i < rows; i++)
-        if (settings->values[i]) setting[given++] = (wmk_attack_setting){row[i].name, settings->values[i]};
+    for (size_t i = 0; (option = parameter_option_at(i)) != NULL; i++)
+        if (settings->values[i]) setting[given++] = (wmk_attack_setting){option->name, settings->values[i]};
     wmk_model *model = NULL;
     wmk_attack_result result;
     wmk_status status = wmk_model_open(&model, call->operands.item[1]);
@@ -128,7 +127,7 @@ const cli_command command_attack = {
                 "# The largest weights of one layer first\n"
                 "weightmark attack prune marked.safetensors --rate 0.5 --order descending --tensor conv2.0.conv2.weight -o pruned.safetensors",
     OPTION_ARRAY(options),
-    .more_options = parameter_options,
+    .more_options = parameter_option_at,
     .settings_bytes = sizeof(attack_settings),
     .run = run,
 };

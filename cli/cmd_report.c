@@ -191,6 +191,8 @@ static int make_report(const cli_call *call, report_run *runs, run_comparison *c
     const report_settings *settings = call->settings;
     size_t run_count = call->operands.count, count = 0;
     int exit_code = EXIT_DONE;
+    if (!settings->force && access(settings->output, F_OK) == 0) /* said before the work, and again by the library after it */
+        return complain(call->command, EXIT_INPUT, "%s: exists already and is kept; --force replaces it", settings->output);
     for (size_t i = 0; exit_code == EXIT_DONE && i < run_count; i++) exit_code = run_open(call, &runs[i], i);
     for (size_t i = 0; exit_code == EXIT_DONE && i < run_count; i++) {
         if (!runs[i].key) continue;

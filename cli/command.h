@@ -24,7 +24,7 @@ typedef struct text_list {
     size_t count;
 } text_list;
 
-typedef struct option_spec {
+typedef struct option_spec { /* NOLINT(clang-analyzer-optin.performance.Padding): members in the order in which a row reads best */
     const char *name;
     char letter; /* 0: none */
     option_kind kind;
@@ -61,8 +61,8 @@ struct cli_command {
     const char *examples;                  /* lines as typed, a comment line above each */
     const option_spec *options;
     size_t option_count;
-    /* Options known at run time only (the attacks'), after `options`; NULL: none. */
-    const option_spec *(*more_options)(size_t *count);
+    /* Options known at run time only (the attacks'), after `options`: the index-th, NULL past the last. May be NULL. */
+    const option_spec *(*more_options)(size_t index);
     size_t settings_bytes;
     int (*run)(const cli_call *call); /* returns an exit code; says on stderr what went wrong */
     const char *unavailable;          /* NULL, or why this build cannot run it */

@@ -13,7 +13,7 @@ static void print_commands(void)
 /* "direct|diff" as words. */
 static void print_choices(const char *choices)
 {
-    for (; *choices; choices++) putchar(*choices == '|' ? ' ' : *choices);
+    for (; choices && *choices; choices++) putchar(*choices == '|' ? ' ' : *choices);
 }
 
 /* The words after an option whose value is one of a few. */

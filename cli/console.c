@@ -13,8 +13,8 @@
 static void say(const cli_command *command, const char *format, va_list arguments, const char *tail)
 {
     char text[2048];
-    vsnprintf(text, sizeof text, format, arguments);
-    for (char *c = text; *c; c++) /* names come from files and command lines: keep the terminal safe */
+    vsnprintf(text, sizeof text, format, arguments); /* NOLINT(clang-analyzer-valist.Uninitialized): started by va_start */
+    for (char *c = text; *c; c++)                    /* names come from files and command lines: keep the terminal safe */
         if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
     fprintf(stderr, "weightmark%s%s: %s%s\n", command ? " " : "", command ? command->name : "", text, tail);
 }

@@ -18,24 +18,21 @@ static const option_spec common_options[] = {
 };
 enum { COMMON_COUNT = sizeof common_options / sizeof common_options[0], FIRST_LONG = 256 };
 
-size_t option_count(const cli_command *command)
-{
-    size_t more = 0;
-    if (command->more_options) command->more_options(&more);
-    return command->option_count + more + COMMON_COUNT;
-}
-
 const option_spec *option_at(const cli_command *command, size_t index)
 {
+    const option_spec *more;
     if (index < command->option_count) return &command->options[index];
     index -= command->option_count;
-    if (command->more_options) {
-        size_t more = 0;
-        const option_spec *rows = command->more_options(&more);
-        if (index < more) return &rows[index];
-        index -= more;
-    }
+    for (size_t i = 0; command->more_options && (more = command->more_options(i)) != NULL; i++, index--)
+        if (index == 0) return more;
     return index < COMMON_COUNT ? &common_options[index] : NULL;
+}
+
+size_t option_count(const cli_command *command)
+{
+    size_t count = 0;
+    while (option_at(command, count)) count++;
+    return count;
 }
 
 /* Levenshtein distance with two rows; words longer than the row are far from everything. */

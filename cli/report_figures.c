@@ -44,7 +44,7 @@ static wmk_status curve(wmk_report *report, const report_run *runs, size_t run_c
     for (size_t i = 0; i < run_count && count < SERIES_MAX; i++) {
         const run_history *history = &runs[i].history;
         const double *column = history->epoch ? column_of_run(history) : NULL;
-        if (!has_numbers(column, history->rows)) continue;
+        if (!column || history->rows == 0 || !has_numbers(column, history->rows)) continue;
         points[count] = malloc(2 * history->rows * sizeof(double));
         if (!points[count]) {
             status = WMK_ERROR_MEMORY;
@@ -155,6 +155,7 @@ static double reach_of(const double *values, size_t count)
 
 static wmk_status draw_weights(wmk_report *report, const weights *all, size_t count, const wmk_key *key)
 {
+    if (count == 0) return WMK_OK;
     wmk_series series[SERIES_MAX];
     char title[TITLE_BYTES];
     wmk_status status = WMK_OK;

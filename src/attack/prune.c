@@ -35,8 +35,8 @@ static void select_first(ranked *ranks, size_t count, size_t first)
 {
     size_t low = 0, high = count; /* the boundary lies within [low, high] */
     uint64_t state = count;
-    while (first > low && first < high) {
-        swap(&ranks[low + next_random(&state) % (high - low)], &ranks[high - 1]);
+    for (size_t span; (span = high - low) > 1 && first > low && first < high;) {
+        swap(&ranks[low + next_random(&state) % span], &ranks[high - 1]);
         size_t pivot = low;
         for (size_t i = low; i + 1 < high; i++)
             if (is_before(&ranks[i], &ranks[high - 1])) swap(&ranks[i], &ranks[pivot++]);

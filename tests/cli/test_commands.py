@@ -182,3 +182,10 @@ def test_file_names_that_are_no_utf8(marked):
     os.rename("marked.safetensors", b"\xff\xfe.safetensors")
     done = subprocess.run([tools.PROGRAM, "verify", b"\xff\xfe.safetensors", "--key", "own.key", "--json"], stdout=subprocess.PIPE)
     assert done.returncode == 0 and json.loads(done.stdout)["model"] == "??.safetensors"
+
+
+@pytest.mark.skipif(tools.has_training(), reason="built with the training engine")
+@pytest.mark.parametrize("command", ["train", "eval", "attack", "report"])
+def test_build_without_training(scratch, command):
+    run(command, "m.safetensors", "--key", "k", "-o", "out", code=3, err=f"weightmark {command}: not supported: built without the training engine")
+    run(command, "--help", out="no training engine")
