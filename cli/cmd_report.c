@@ -96,6 +96,7 @@ static wmk_status look(wmk_verification *out, const wmk_model *model, const wmk_
 static int run_open(const cli_call *call, report_run *run, size_t index)
 {
     if (!split_operand(run, call->operands.item[index])) return complain(call->command, EXIT_SYSTEM, "out of memory");
+    make_utf8(run->label); /* it goes into SVG, which must be well formed */
     wmk_status status = wmk_model_open(&run->model, run->path);
     if (status != WMK_OK) return failed(call, status);
     int exit_code = open_key(call, run, index);

@@ -93,14 +93,19 @@ void print_name(const char *name, int width)
 
 json_t *json_number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
-json_t *json_text(const char *text)
+void make_utf8(char *text)
 {
     json_t *string = json_string(text);
-    if (string) return string;
-    char *plain = strdup(text);
-    for (char *c = plain; c && *c; c++)
+    for (char *c = text; !string && *c; c++)
         if (*c & 0x80) *c = '?';
-    string = plain ? json_string(plain) : NULL;
+    json_decref(string);
+}
+
+json_t *json_text(const char *text)
+{
+    char *plain = strdup(text);
+    if (plain) make_utf8(plain);
+    json_t *string = plain ? json_string(plain) : NULL;
     free(plain);
     return string;
 }

@@ -22,7 +22,9 @@ void print_name(const char *name, int width);
 int print_json(const cli_call *call, json_t *object);
 /* A real number, or null where it is none. */
 json_t *json_number(double value);
-/* A string; bytes that are no UTF-8 (file names may hold any) become '?'. */
+/* Text that is no UTF-8 (file names and arguments may be anything) loses every byte beyond ASCII to '?'. */
+void make_utf8(char *text);
+/* A string, made UTF-8. */
 json_t *json_text(const char *text);
 
 /* True where colour is wanted: a terminal that is not dumb, and NO_COLOR unset or empty (no-color.org). */

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import subprocess
+import xml.etree.ElementTree
 
 import pytest
 
@@ -169,6 +170,15 @@ def test_report_of_several_schemes(work):
     assert len([t for t in drawn if t.startswith("Distribution")]) == 1
     assert len(re.findall(r"test error [\d.]+ % with the mark", page)) == 3
     assert "<title>Three schemes</title>" in page
+
+
+def test_report_of_names_that_are_no_utf8(work):
+    """Bytes of a file name must not make the drawings malformed XML."""
+    os.rename("marked.safetensors", b"m\xff<&.safetensors")
+    done = subprocess.run([tools.PROGRAM, "report", b"m\xff<&.safetensors", "-k", "marked.key", "-o", "report.html", "--quiet"], stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+    for svg in figures(page_of("report.html")).values():
+        xml.etree.ElementTree.fromstring(svg)
 
 
 def test_report_unusable_history(work):
