@@ -172,6 +172,20 @@ def test_report_of_several_schemes(work):
     assert "<title>Three schemes</title>" in page
 
 
+def test_report_pairs_each_training_with_its_own_twin(work):
+    """A marked run is compared with the unmarked one that follows it: fine-tuning with fine-tuning, distilling with distilling."""
+    for name in ("tuned", "plain"):
+        for ending in (".safetensors", ".csv", ".key"):
+            source = ("marked" if name == "tuned" else "unmarked") + ending
+            if os.path.exists(source):
+                shutil.copy(source, name + ending)
+    rows = open("plain.csv").read().rstrip("\n").rsplit(",", 1)[0]
+    open("plain.csv", "w").write(rows + ",0.125\n")
+    run("report", "marked.safetensors", "unmarked.safetensors", "tuned.safetensors", "plain.safetensors", "-o", "report.html", "--quiet")
+    said = re.findall(r"<p>(\w+): test error [\d.]+ % with the mark, ([\d.]+) % without \((\w+)\)", open("report.html").read())
+    assert [(a, c) for a, _, c in said] == [("marked", "unmarked"), ("tuned", "plain")] and said[1][1] == "12.50"
+
+
 def test_report_of_names_that_are_no_utf8(work):
     """Bytes of a file name must not make the drawings malformed XML."""
     os.rename("marked.safetensors", b"m\xff<&.safetensors")
