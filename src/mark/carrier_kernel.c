@@ -23,6 +23,22 @@ BODY void dot_body(const float *x, const double *w, size_t count, double *out)
     *out = sum;
 }
 
+BODY void product_body(const double *x, const double *y, size_t count, double *out)
+{
+    d4 a = {0}, b = {0}, c = {0}, d = {0};
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        a += *(const d4 *)(x + i) * *(const d4 *)(y + i);
+        b += *(const d4 *)(x + i + 4) * *(const d4 *)(y + i + 4);
+        c += *(const d4 *)(x + i + 8) * *(const d4 *)(y + i + 8);
+        d += *(const d4 *)(x + i + 12) * *(const d4 *)(y + i + 12);
+    }
+    a = (a + b) + (c + d);
+    double sum = (a[0] + a[1]) + (a[2] + a[3]);
+    for (; i < count; i++) sum += x[i] * y[i];
+    *out = sum;
+}
+
 BODY void add_body(double *sum, const float *x, size_t stride, const double *a, size_t rows, size_t count)
 {
     size_t j = 0;
@@ -72,6 +88,10 @@ BODY void widen_body(double *out, const char *x, size_t count)
 }
 
 #if defined(__x86_64__)
+__attribute__((target("avx2"))) static void product_avx2(const double *x, const double *y, size_t count, double *out)
+{
+    product_body(x, y, count, out);
+}
 __attribute__((target("avx2"))) static void squares_avx2(const char *x, size_t count, double *out) { squares_body(x, count, out); }
 __attribute__((target("avx2"))) static void widen_avx2(double *out, const char *x, size_t count) { widen_body(out, x, count); }
 __attribute__((target("avx2"))) static void dot_avx2(const float *x, const double *w, size_t count, double *out) { dot_body(x, w, count, out); }
@@ -85,6 +105,7 @@ __attribute__((target("avx2"))) static void add_avx2(double *sum, const float *x
 #define dot_avx2 dot_body
 #define add_avx2 add_body
 #define squares_avx2 squares_body
+#define product_avx2 product_body
 #define widen_avx2 widen_body
 #endif
 
@@ -104,6 +125,16 @@ void wmk_add_rows(double *sum, const float *x, size_t stride, const double *a, s
         add_avx2(sum, x, stride, a, rows, count);
     else
         add_body(sum, x, stride, a, rows, count);
+}
+
+double wmk_dot(const double *a, const double *b, size_t count)
+{
+    double sum;
+    if (WIDE)
+        product_avx2(a, b, count, &sum);
+    else
+        product_body(a, b, count, &sum);
+    return sum;
 }
 
 double wmk_squares_row(const void *x, size_t count)

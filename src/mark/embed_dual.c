@@ -10,33 +10,23 @@
 #include "mark/key.h"
 #include "mark/x.h"
 
-static double dot(const double *a, const double *b, size_t n)
-{
-    double s[4] = {0};
-    size_t i = 0;
-    for (; i + 4 <= n; i += 4)
-        for (int l = 0; l < 4; l++) s[l] += a[i + l] * b[i + l];
-    for (; i < n; i++) s[0] += a[i] * b[i];
-    return (s[0] + s[1]) + (s[2] + s[3]);
-}
-
 /* gram * x */
 static void times(const wmk_dual *d, const double *x, double *out)
 {
-    for (uint32_t j = 0; j < d->T; j++) out[j] = d->diagonal ? d->gram[j] * x[j] : dot(d->gram + (size_t)j * d->T, x, d->T);
+    for (uint32_t j = 0; j < d->T; j++) out[j] = d->diagonal ? d->gram[j] * x[j] : wmk_dot(d->gram + (size_t)j * d->T, x, d->T);
 }
 
 /* Solves a x = b for the first n of a row-major symmetric positive definite matrix of row length `stride`, which is overwritten. */
 static bool solve(double *a, size_t stride, size_t n, double *b)
 {
     for (size_t k = 0; k < n; k++) {
-        double *row = a + k * stride, pivot = row[k] - dot(row, row, k);
+        double *row = a + k * stride, pivot = row[k] - wmk_dot(row, row, k);
         if (!(pivot > 1e-12 * fabs(row[k]))) return false;
         row[k] = sqrt(pivot);
-#pragma omp parallel for schedule(static) if ((n - k) * k > 100000)
-        for (size_t i = k + 1; i < n; i++) a[i * stride + k] = (a[i * stride + k] - dot(a + i * stride, row, k)) / row[k];
+#pragma omp parallel for schedule(static) if ((n - k) * k > 1000000)
+        for (size_t i = k + 1; i < n; i++) a[i * stride + k] = (a[i * stride + k] - wmk_dot(a + i * stride, row, k)) / row[k];
     }
-    for (size_t k = 0; k < n; k++) b[k] = (b[k] - dot(a + k * stride, b, k)) / a[k * stride + k];
+    for (size_t k = 0; k < n; k++) b[k] = (b[k] - wmk_dot(a + k * stride, b, k)) / a[k * stride + k];
     for (size_t k = n; k-- > 0;) {
         for (size_t i = k + 1; i < n; i++) b[k] -= a[i * stride + k] * b[i];
         b[k] /= a[k * stride + k];
@@ -159,8 +149,7 @@ static bool fill_floors(const wmk_dual *d, floors *f, double size)
         reach(d, f);
         return true;
     }
-    memset(f->mu, 0, d->T * sizeof *f->mu);
-    reach(d, f);
+    reach(d, f); /* from where the last problem ended: the same floors bind, as a rule */
     return active_set(d, f, size) || sweeps(d, f, size);
 }
 
@@ -227,7 +216,7 @@ wmk_status wmk_dual_margin(wmk_dual *d, const double *margin)
     f.start = d->dot;
     WMK_TRY_GOTO(status, find_length(d, &f, margin, &squares), done);
     /* Scores do not change with length: the nearest multiple of the direction found. */
-    double along = d->squares + dot(d->dot, d->multiplier, d->T);
+    double along = d->squares + wmk_dot(d->dot, d->multiplier, d->T);
     d->scale = squares > 0 ? fmax(along / squares, WMK_EMBED_LEAST) : 1;
 done:
     free(f.floor);
@@ -246,7 +235,7 @@ static double softplus(double x) { return x > 0 ? x + log1p(exp(-x)) : log1p(exp
 static double objective(const wmk_dual *d, const double *a, double lambda, double *signed_y, double *distance, double *mean_e_r)
 {
     times(d, a, signed_y);
-    *distance = 0.5 * dot(a, signed_y, d->T);
+    *distance = 0.5 * wmk_dot(a, signed_y, d->T);
     *mean_e_r = 0;
     for (uint32_t j = 0; j < d->T; j++) {
         signed_y[j] += d->dot[j];
