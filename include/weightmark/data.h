@@ -27,8 +27,9 @@ WMK_EXPORT uint32_t wmk_dataset_classes(const wmk_dataset *dataset);
 
 typedef enum wmk_augmentation {
     WMK_AUGMENT_NONE = 0,
-    WMK_AUGMENT_CROP_FLIP = 1, /* 4 pixels of padding, random 32x32 crop, random horizontal flip (the WRN paper) */
-    WMK_AUGMENT_REFERENCE = 2  /* rotation up to 10 degrees, shift up to 5/32 each way, horizontal flip (the watermark paper's code) */
+    WMK_AUGMENT_CROP_FLIP = 1, /* 4 pixels of padding by reflection, random 32x32 crop, random horizontal flip (the WRN paper) */
+    WMK_AUGMENT_REFERENCE = 2  /* rotation up to 10 degrees, shift up to 5/32 each way, horizontal flip (the watermark paper's code); bilinear, the nearest edge pixel
+                                  where the source lies outside */
 } wmk_augmentation;
 
 typedef struct wmk_loader_options {
@@ -47,7 +48,7 @@ typedef struct wmk_loader wmk_loader;
 /* dataset is borrowed. The bytes of a batch depend only on the data, the options and its number. */
 WMK_EXPORT wmk_status wmk_loader_create(wmk_loader **out, const wmk_dataset *dataset, const wmk_loader_options *options);
 WMK_EXPORT void wmk_loader_free(wmk_loader *loader);
-/* The next batch, endlessly over epochs: images [batch][3][32][32] float, each pixel (value/255 - mean) / deviation with the data set's own constants;
+/* The next batch, endlessly over epochs: images [batch][3][32][32] float, each pixel (value/255 - mean) / deviation with the data set's own constants, per channel over its training images;
  * labels [batch], may be NULL; *count: images delivered (the rest of the buffers is zero). */
 WMK_EXPORT wmk_status wmk_loader_next(wmk_loader *loader, float *images, int32_t *labels, size_t *count);
 WMK_EXPORT uint64_t wmk_loader_steps_per_epoch(const wmk_loader *loader);

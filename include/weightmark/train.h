@@ -26,6 +26,7 @@ typedef struct wmk_host { /* a network with its ends */
 
 /* Builds a host by name: "wrn-D-k" (wide residual network, D = 6N + 4; parameters named as a PyTorch state_dict: conv1.weight, conv2.0.bn1.weight,
  * conv2.0.conv2.weight, conv2.0.shortcut.weight, ..., bn.running_mean, fc.weight, fc.bias). Weights are drawn from `seed` (He normal, fan-out, as the WRN paper's code; BN 1 and 0; fc uniform as PyTorch).
+ * "wrn-ref-D-k": the same in the form of the watermark paper's code (convolution-BN-ReLU, sum after the ReLU, 1x1 linear shortcuts, max pooling, biases). "mlp-D-W": D hidden layers of W units.
  * MISSING: no such host (the message lists them); ARGUMENT: D not 6N + 4, sizes out of range. */
 WMK_EXPORT wmk_status wmk_host_create(wmk_host *out, const char *name, uint32_t classes, uint64_t seed);
 WMK_EXPORT void wmk_host_free(wmk_host *host); /* frees the contents */
@@ -69,10 +70,12 @@ typedef struct wmk_train_options {
     int threads;                /* 0: as many as there are cores */
     const char *output;         /* model file (safetensors) */
     bool replace;
-    const char *history;        /* CSV, a row every 1 % of the steps and at each epoch's end; may be NULL */
-    const char *checkpoint;     /* may be NULL */
+    const char *history;        /* CSV, a row every 1 % of the steps and at each epoch's end: step, epoch, rate, loss (mean E_0 since the row before), e_r,
+                                   ber, images_per_second, test_error (epochs' ends); may be NULL */
+    const char *checkpoint;     /* may be NULL. Removed once the model is written. One that exists gives EXISTS unless `resume` or `replace` */
     double checkpoint_seconds;  /* how often; written atomically */
-    bool resume;                /* go on from `checkpoint` (MISMATCH when it belongs to another run) */
+    bool resume;                /* go on from `checkpoint` (MISSING: there is none; MISMATCH: it belongs to another run, the message says what differs. The number of
+                                   threads may differ, but then the bits may too) */
     wmk_train_progress_fn progress; /* may be NULL */
     void *payload;
 } wmk_train_options;
@@ -92,7 +95,7 @@ typedef struct wmk_train_result {
     double e_r, ber;            /* at the end; NaN without a key */
 } wmk_train_result;
 
-/* Trains and writes `output` (and `history`) whole or not at all. Everything is checked before the first step: output and checkpoint places too.
+/* Trains and writes `output` (and `history`) whole or not at all. Metadata of the model: weightmark.host, .classes, .data, .mean, .deviation (the normalisation, which wmk_eval uses). Everything is checked before the first step: output and checkpoint places too.
  * ARGUMENT, MISSING, INPUT, MISMATCH, UNSUPPORTED, EXISTS as the defect is; INTERRUPTED; NUMERIC: the loss left the finite numbers (message: at which step; the last good
  * checkpoint stays). Same options, threads and machine give the same file bit for bit, also across a kill and `resume`. */
 WMK_EXPORT wmk_status wmk_train(const wmk_train_options *options, wmk_train_result *result);
