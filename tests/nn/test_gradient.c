@@ -13,6 +13,7 @@
 
 #include "cases.h"
 #include "net.h"
+#include "nn/op.h"
 
 /* The loss of net.h's head from the operator's output: mean over rows of -log softmax(dst head)[label]. */
 static double loss_behind(const test_net *net, wmk_plan *plan)
@@ -108,8 +109,26 @@ static void onednn(void **state)
     check_all(WMK_ENGINE_ONEDNN);
 }
 
+/* A new operator without a case would be an operator without a test. */
+static void every_operator_has_cases(void **state)
+{
+    (void)state;
+    const char *const *const tables[] = {cases_small, cases_shapes};
+    size_t count;
+    const wmk_operator *const *operators = wmk_operators(&count);
+    assert_true(count > 0);
+    for (size_t i = 0; i < count; ++i) {
+        for (size_t t = 0; t < 2; ++t) {
+            bool found = false;
+            size_t length = strlen(operators[i]->name);
+            for (const char *const *line = tables[t]; *line; ++line) found |= !strncmp(*line, operators[i]->name, length) && (*line)[length] == ' ';
+            if (!found) fail_msg("%s has no line in %s", operators[i]->name, t ? "cases_shapes" : "cases_small");
+        }
+    }
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reference), cmocka_unit_test(onednn)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(every_operator_has_cases), cmocka_unit_test(reference), cmocka_unit_test(onednn)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -13,11 +13,9 @@
 #include <string.h>
 
 #include "net.h"
+#include "nn/op.h"
 #include "onnx_file.h"
 
-static const char *const operators[] = {"Conv",        "BatchNormalization",      "Relu",    "Add",  "MaxPool",
-                                        "AveragePool", "GlobalAveragePool",       "Flatten", "Gemm", "MatMul",
-                                        "Softmax",     "SoftmaxCrossEntropyLoss", "Sigmoid", "Tanh"};
 static const char *const folders[] = {"node", "pytorch-converted", "pytorch-operator", "simple"};
 
 #include "onnx_refused.h"
@@ -148,12 +146,9 @@ static void stored_free(onnx_case *stored)
 
 static bool is_ours(const onnx_model *model)
 {
-    for (size_t i = 0; i < model->node_count; ++i) {
-        bool known = false;
-        for (size_t j = 0; j < sizeof operators / sizeof *operators; ++j) known |= !strcmp(model->nodes[i].op, operators[j]);
-        if (!known) return false;
-    }
-    return model->node_count > 0;
+    bool known = model->node_count > 0;
+    for (size_t i = 0; i < model->node_count; ++i) known = known && wmk_operator_find(model->nodes[i].op);
+    return known;
 }
 
 static wmk_status graph_build(wmk_graph *graph, const onnx_case *stored, name_table *names)

@@ -118,7 +118,7 @@ static void add_add(maker *m, const image *src)
 static void step_add(maker *m)
 {
     const image *newest = &m->images[m->image_count - 1], *src = pick(m, 3) ? newest : &m->images[pick(m, (int64_t)m->image_count)];
-    switch (pick(m, 8)) {
+    switch (pick(m, 9)) {
     case 0:
     case 1:
         conv_add(m, src);
@@ -135,6 +135,9 @@ static void step_add(maker *m)
         break;
     case 6:
         if (src->h > 1 && src->w > 1) pool_add(m, src, "MaxPool");
+        break;
+    case 7:
+        image_add(m, node(m, pick(m, 2) ? "Sigmoid" : "Tanh", &src->value, 1, NULL, 0), src->c, src->h, src->w);
         break;
     default:
         if (src->h > 1 && src->w > 1) pool_add(m, src, "AveragePool");
