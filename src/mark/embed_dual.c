@@ -167,8 +167,8 @@ static wmk_status feasible(const wmk_dual *d, floors *f, const double *margin)
     double least = INFINITY;
     for (uint32_t j = 0; j < d->T; j++) least = fmin(least, margin[j]);
     if (!done)
-        return wmk_fail(WMK_ERROR_NUMERIC, "margin %g cannot be met: %u bits on %llu values have no solution", least, d->T, (unsigned long long)d->m);
-    return wmk_fail(WMK_ERROR_NUMERIC, "margin %.6g cannot be met: %u bits on %llu values allow less than %.6g", least, d->T,
+        return wmk_fail(WMK_ERROR_NUMERIC, "margin %.4g cannot be met: %u bits on %llu values have no solution", least, d->T, (unsigned long long)d->m);
+    return wmk_fail(WMK_ERROR_NUMERIC, "margin %.4g cannot be met: %u bits on %llu values allow less than %.4g", least, d->T,
                     (unsigned long long)d->m, least / sqrt(squares));
 }
 

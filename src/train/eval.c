@@ -15,9 +15,10 @@ static wmk_status judge(const float *logits, uint32_t classes, int32_t label, do
         if (!isfinite(logits[c])) return wmk_fail(WMK_ERROR_NUMERIC, "evaluation: the network's output is not finite");
         if (logits[c] > logits[best]) best = c;
     }
-    double sum = 0;
-    for (uint32_t c = 0; c < classes; c++) sum += exp((double)logits[c] - logits[best]);
-    *loss += log(sum) + logits[best] - logits[label];
+    double others = 0;
+    for (uint32_t c = 0; c < classes; c++)
+        if (c != best) others += exp((double)logits[c] - logits[best]);
+    *loss += log1p(others) + logits[best] - logits[label];
     *wrong += best != (uint32_t)label;
     return WMK_OK;
 }
