@@ -224,7 +224,7 @@ static double norm(const float *a, size_t count)
 }
 
 /* Gradients by norm; one that is small beside the largest is measured against that, since it is a difference of larger numbers. slack [parameters]: allowed
- * beyond that; may be NULL. */
+ * beyond that; may be NULL. A running mean near 0 is as uncertain as the values, of size 1, that it is the mean of. */
 static bool gradients_agree(const char *what, const side *a, const side *b, wmk_precision precision, const double *slack)
 {
     const double tolerance = precision == WMK_PRECISION_F32 ? 1e-3 : 0.2, least = precision == WMK_PRECISION_F32 ? 0.01 : 0.1;
@@ -241,7 +241,7 @@ static bool gradients_agree(const char *what, const side *a, const side *b, wmk_
         const float *got = wmk_plan_gradient(a->training, p->value), *expected = wmk_plan_gradient(b->training, p->value);
         if (p->role == WMK_PARAMETER_STATISTIC) got = p->data, expected = wmk_graph_parameter_at(b->net.graph, i)->data;
         if (!got && !expected) continue; /* leads nowhere */
-        double difference = 0, size = fmax(norm(expected, p->count), p->role == WMK_PARAMETER_TRAINED ? least * largest : 0);
+        double difference = 0, size = fmax(norm(expected, p->count), p->role == WMK_PARAMETER_TRAINED ? least * largest : 0.02);
         for (size_t j = 0; j < p->count; ++j) difference += pow((double)got[j] - expected[j], 2);
         if (sqrt(difference) <= tolerance * size + (slack ? slack[i] : 0)) continue;
         fprintf(stderr, "%s: %s is off by %.3g of %.3g\n", what, p->name, sqrt(difference), size);
