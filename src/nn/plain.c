@@ -102,10 +102,10 @@ static wmk_status run_copy(void *state, void *const *data)
 }
 static const wmk_step_kind copy_kind = {NULL, run_copy, free};
 
-wmk_status wmk_copy_plain(wmk_plan *plan, const wmk_type *type, wmk_tensor from, wmk_tensor to)
+wmk_status wmk_copy_plain(wmk_plan *plan, const wmk_type *type, const char *name, wmk_tensor from, wmk_tensor to)
 {
     size_t *bytes;
     WMK_TRY(wmk_alloc(&bytes, 1, sizeof *bytes));
     *bytes = wmk_type_count(type) * sizeof(float);
-    return wmk_step_add(plan, &copy_kind, bytes, "copy", "-", "memcpy", type, type, (wmk_use[]){{from, WMK_READS}, {to, WMK_WRITES}}, 2);
+    return wmk_step_add(plan, &copy_kind, bytes, "copy", name, "memcpy", type, type, (wmk_use[]){{from, WMK_READS}, {to, WMK_WRITES}}, 2);
 }

@@ -136,8 +136,8 @@ static wmk_status finish_gradient(wmk_plan *plan, wmk_value value)
     wmk_tensor made;
     WMK_TRY(wmk_diff_take(plan, value, &made));
     if (made == WMK_TENSOR_NONE || made == v->gradient) return WMK_OK; /* none: it stays zero */
-    if (plan->tensors[made].layout) return plan->engine->convert(plan, &v->type, made, v->gradient);
-    return wmk_copy_plain(plan, &v->type, made, v->gradient);
+    if (plan->tensors[made].layout) return plan->engine->convert(plan, &v->type, wmk_value_name(plan, value), made, v->gradient);
+    return wmk_copy_plain(plan, &v->type, wmk_value_name(plan, value), made, v->gradient);
 }
 
 static wmk_status add_backward(wmk_plan *plan, wmk_value loss, wmk_tensor *seed)
@@ -210,7 +210,7 @@ void wmk_plan_free(wmk_plan *plan)
         free(plan->steps[i].text);
     }
     if (plan->engine && plan->engine->close) plan->engine->close(plan);
-    wmk_free_aligned(plan->arena);
+    wmk_arena_free(plan);
     free(plan->steps);
     free(plan->tensors);
     free(plan->nodes);

@@ -78,7 +78,7 @@ typedef struct wmk_engine_form { /* NULL functions: the plain engine */
     wmk_status (*forward)(wmk_plan *plan, size_t node, bool *done);
     wmk_status (*backward)(wmk_plan *plan, size_t node, bool *done);
     /* Adds a step that copies `from` to `to` where their layouts (or element types) differ; both hold a value of this type. */
-    wmk_status (*convert)(wmk_plan *plan, const wmk_type *type, wmk_tensor from, wmk_tensor to);
+    wmk_status (*convert)(wmk_plan *plan, const wmk_type *type, const char *name, wmk_tensor from, wmk_tensor to);
     /* Whether two tensors have one layout and element type; *bf16 and *count tell what it holds, padding included. */
     bool (*same_layout)(wmk_plan *plan, const wmk_type *type, wmk_tensor a, wmk_tensor b, bool *bf16, size_t *count);
 } wmk_engine_form;
@@ -98,8 +98,9 @@ struct wmk_plan {
     wmk_step *steps;
     size_t step_count, step_capacity, forward_count; /* the first forward_count are the forward pass */
     bool adding_backward;
+    void *map; /* holds the arena */
     unsigned char *arena;
-    size_t arena_bytes;
+    size_t map_bytes, arena_bytes;
     bool profiling, forward_ran;
 };
 
@@ -110,6 +111,8 @@ wmk_status wmk_tensor_plain(wmk_plan *plan, const wmk_type *type, wmk_tensor *ou
 /* `state` belongs to the plan from here on, also on failure. `what` is the operator or "reorder", "sum"; impl says which code runs. */
 wmk_status wmk_step_add(wmk_plan *plan, const wmk_step_kind *kind, void *state, const char *what, const char *node, const char *impl,
                         const wmk_type *from, const wmk_type *to, const wmk_use *uses, uint32_t use_count);
+/* The name of the input, of the parameter or of the node that makes it; for steps that belong to a value. */
+const char *wmk_value_name(const wmk_plan *plan, wmk_value value);
 /* `value` also lives in `tensor` from now on. */
 wmk_status wmk_form_add(wmk_plan *plan, wmk_value value, wmk_tensor tensor);
 /* A plain form of `value`; adds a conversion when there is none yet. */
@@ -131,9 +134,10 @@ wmk_status wmk_plain_forward(wmk_plan *plan, size_t node);
 wmk_status wmk_plain_backward(wmk_plan *plan, size_t node);
 
 /* A step that copies one plain tensor to another. */
-wmk_status wmk_copy_plain(wmk_plan *plan, const wmk_type *type, wmk_tensor from, wmk_tensor to);
+wmk_status wmk_copy_plain(wmk_plan *plan, const wmk_type *type, const char *name, wmk_tensor from, wmk_tensor to);
 
 /* Lifetimes, offsets, the arena and all pointers (arena.c). */
 wmk_status wmk_arena_build(wmk_plan *plan);
+void wmk_arena_free(wmk_plan *plan);
 
 #endif

@@ -61,8 +61,21 @@ wmk_status wmk_form_plain(wmk_plan *plan, wmk_value value, wmk_tensor *out)
         }
     if (!v->form_count) return wmk_fail(WMK_ERROR_INTERNAL, "value %u is read before it is made", value);
     WMK_TRY(wmk_tensor_plain(plan, &v->type, out));
-    WMK_TRY(plan->engine->convert(plan, &v->type, v->forms[0], *out));
+    WMK_TRY(plan->engine->convert(plan, &v->type, wmk_value_name(plan, value), v->forms[0], *out));
     return wmk_form_add(plan, value, *out);
+}
+
+const char *wmk_value_name(const wmk_plan *plan, wmk_value value)
+{
+    const wmk_value_source source = plan->graph->values[value];
+    switch (source.kind) {
+    case WMK_VALUE_INPUT:
+        return plan->graph->inputs[source.index].name;
+    case WMK_VALUE_PARAMETER:
+        return plan->graph->parameters[source.index]->name;
+    default:
+        return plan->graph->nodes[source.index].name;
+    }
 }
 
 /* ---- gradients ---- */
@@ -84,7 +97,7 @@ static wmk_status add_sum(wmk_plan *plan, wmk_value value, wmk_tensor a, wmk_ten
     if (plan->engine->same_layout && !plan->engine->same_layout(plan, type, a, b, &bf16, &count)) {
         wmk_tensor converted;
         WMK_TRY(wmk_tensor_new(plan, plan->tensors[a].bytes, plan->tensors[a].layout, &converted));
-        WMK_TRY(plan->engine->convert(plan, type, b, converted));
+        WMK_TRY(plan->engine->convert(plan, type, wmk_value_name(plan, value), b, converted));
         plan->tensors[converted].owners = 1;
         b = converted;
     }
@@ -97,7 +110,7 @@ static wmk_status add_sum(wmk_plan *plan, wmk_value value, wmk_tensor a, wmk_ten
     wmk_pointwise *state;
     WMK_TRY(wmk_alloc(&state, 1, sizeof *state));
     *state = (wmk_pointwise){count, bf16};
-    return wmk_step_add(plan, &sum_kind, state, "sum", "gradients", bf16 ? "bf16" : "f32", type, type,
+    return wmk_step_add(plan, &sum_kind, state, "sum", wmk_value_name(plan, value), bf16 ? "bf16" : "f32", type, type,
                         (wmk_use[]){{a, WMK_READS}, {b, WMK_READS}, {*out, WMK_WRITES}}, 3);
 }
 
@@ -156,7 +169,7 @@ wmk_status wmk_diff_take_plain(wmk_plan *plan, wmk_value value, wmk_tensor *out)
     *out = made;
     if (made == WMK_TENSOR_NONE || !plan->tensors[made].layout) return WMK_OK;
     WMK_TRY(wmk_tensor_plain(plan, &plan->values[value].type, out));
-    return plan->engine->convert(plan, &plan->values[value].type, made, *out);
+    return plan->engine->convert(plan, &plan->values[value].type, wmk_value_name(plan, value), made, *out);
 }
 
 void wmk_call_describe(const wmk_plan *plan, size_t node, wmk_call *call)

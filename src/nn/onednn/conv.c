@@ -153,7 +153,7 @@ static wmk_status backward_weights(wmk_plan *plan, const conv *c, const conv_mds
     wmk_md plain;
     WMK_TRY(wmk_onednn_md(o, &c->weights, dnnl_f32, false, &plain));
     WMK_TRY(wmk_onednn_form(plan, c->node->inputs[0], &c->call.in_type[0], wmk_onednn_query(pd, dnnl_query_src_md, 0), &src));
-    WMK_TRY(wmk_onednn_reordered(plan, &c->call.out_type[0], made, wmk_onednn_query(pd, dnnl_query_diff_dst_md, 0), &diff_dst));
+    WMK_TRY(wmk_onednn_reordered(plan, &c->call.out_type[0], c->node->name, made, wmk_onednn_query(pd, dnnl_query_diff_dst_md, 0), &diff_dst));
     WMK_TRY(wmk_onednn_diff_place(plan, weights, wmk_onednn_query(pd, dnnl_query_diff_weights_md, 0), plain, &diff_weights));
     if (with_bias) WMK_TRY(wmk_diff_place(plan, c->node->inputs[2], &diff_bias));
     const wmk_onednn_arg args[] = {{DNNL_ARG_SRC, src, WMK_READS},
@@ -166,7 +166,7 @@ static wmk_status backward_weights(wmk_plan *plan, const conv *c, const conv_mds
     if (plan->tensors[diff_weights].layout) {
         wmk_tensor blocked = diff_weights;
         WMK_TRY(wmk_diff_place(plan, weights, &diff_weights));
-        WMK_TRY(wmk_onednn_reorder(plan, &c->weights, blocked, plan->tensors[blocked].layout, diff_weights, plain));
+        WMK_TRY(wmk_onednn_reorder(plan, &c->weights, c->node->name, blocked, plan->tensors[blocked].layout, diff_weights, plain));
     }
     return wmk_diff_add(plan, weights, diff_weights);
 }
@@ -186,7 +186,7 @@ static wmk_status backward_data(wmk_plan *plan, const conv *c, const conv_mds *m
     wmk_md plain;
     WMK_TRY(wmk_onednn_md(o, &c->call.in_type[0], dnnl_f32, false, &plain));
     WMK_TRY(wmk_onednn_form(plan, c->node->inputs[1], &c->weights, wmk_onednn_query(pd, dnnl_query_weights_md, 0), &weights));
-    WMK_TRY(wmk_onednn_reordered(plan, &c->call.out_type[0], made, wmk_onednn_query(pd, dnnl_query_diff_dst_md, 0), &diff_dst));
+    WMK_TRY(wmk_onednn_reordered(plan, &c->call.out_type[0], c->node->name, made, wmk_onednn_query(pd, dnnl_query_diff_dst_md, 0), &diff_dst));
     WMK_TRY(wmk_onednn_diff_place(plan, c->node->inputs[0], wmk_onednn_query(pd, dnnl_query_diff_src_md, 0), plain, &diff_src));
     const wmk_onednn_arg args[] = {
         {DNNL_ARG_DIFF_DST, diff_dst, WMK_READS}, {DNNL_ARG_WEIGHTS, weights, WMK_READS}, {DNNL_ARG_DIFF_SRC, diff_src, WMK_WRITES}};

@@ -58,7 +58,7 @@ static wmk_status relu_backward(wmk_plan *plan, size_t node, bool *done)
     wmk_md md, plain;
     WMK_TRY(wmk_onednn_md_of(plan, &call.in_type[0], dst, &md));
     WMK_TRY(wmk_onednn_md(wmk_onednn_of(plan), &call.in_type[0], dnnl_f32, false, &plain));
-    WMK_TRY(wmk_onednn_reordered(plan, &call.in_type[0], made, md, &diff_dst));
+    WMK_TRY(wmk_onednn_reordered(plan, &call.in_type[0], call.node->name, made, md, &diff_dst));
     WMK_TRY(wmk_onednn_diff_place(plan, call.node->inputs[0], md, plain, &diff_src));
     WMK_TRY(add_step(plan, &relu_backward_kind, call.node, &call.in_type[0], md,
                      (wmk_use[]){{diff_dst, WMK_READS}, {dst, WMK_READS}, {diff_src, WMK_WRITES}}, 3));

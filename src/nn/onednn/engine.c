@@ -147,22 +147,22 @@ wmk_status wmk_onednn_step(wmk_plan *plan, wmk_pd pd, const wmk_onednn_arg *args
 
 /* ---- layouts that meet ---- */
 
-wmk_status wmk_onednn_reorder(wmk_plan *plan, const wmk_type *type, wmk_tensor from, wmk_md from_md, wmk_tensor to, wmk_md to_md)
+wmk_status wmk_onednn_reorder(wmk_plan *plan, const wmk_type *type, const char *name, wmk_tensor from, wmk_md from_md, wmk_tensor to, wmk_md to_md)
 {
     wmk_onednn *o = wmk_onednn_of(plan);
     wmk_pd pd;
-    WMK_TRY(wmk_onednn_check(dnnl_reorder_primitive_desc_create(&pd, from_md, o->engine, to_md, o->engine, o->attr), "reorder", "a tensor"));
+    WMK_TRY(wmk_onednn_check(dnnl_reorder_primitive_desc_create(&pd, from_md, o->engine, to_md, o->engine, o->attr), "reorder", name));
     WMK_TRY(wmk_onednn_keep(o, pd));
     const wmk_onednn_arg args[] = {{DNNL_ARG_FROM, from, WMK_READS}, {DNNL_ARG_TO, to, WMK_WRITES}};
-    return wmk_onednn_step(plan, pd, args, 2, "reorder", "-", type, type);
+    return wmk_onednn_step(plan, pd, args, 2, "reorder", name, type, type);
 }
 
-static wmk_status convert(wmk_plan *plan, const wmk_type *type, wmk_tensor from, wmk_tensor to)
+static wmk_status convert(wmk_plan *plan, const wmk_type *type, const char *name, wmk_tensor from, wmk_tensor to)
 {
     wmk_md from_md, to_md;
     WMK_TRY(wmk_onednn_md_of(plan, type, from, &from_md));
     WMK_TRY(wmk_onednn_md_of(plan, type, to, &to_md));
-    return wmk_onednn_reorder(plan, type, from, from_md, to, to_md);
+    return wmk_onednn_reorder(plan, type, name, from, from_md, to, to_md);
 }
 
 static bool same_layout(wmk_plan *plan, const wmk_type *type, wmk_tensor a, wmk_tensor b, bool *bf16, size_t *count)
@@ -188,11 +188,11 @@ wmk_status wmk_onednn_form(wmk_plan *plan, wmk_value value, const wmk_type *type
     }
     have = plan->tensors[v->forms[0]].layout ? plan->tensors[v->forms[0]].layout : plain;
     WMK_TRY(wmk_onednn_tensor(plan, md, plain, out));
-    WMK_TRY(wmk_onednn_reorder(plan, type, v->forms[0], have, *out, md));
+    WMK_TRY(wmk_onednn_reorder(plan, type, wmk_value_name(plan, value), v->forms[0], have, *out, md));
     return wmk_form_add(plan, value, *out);
 }
 
-wmk_status wmk_onednn_reordered(wmk_plan *plan, const wmk_type *type, wmk_tensor made, wmk_md md, wmk_tensor *out)
+wmk_status wmk_onednn_reordered(wmk_plan *plan, const wmk_type *type, const char *name, wmk_tensor made, wmk_md md, wmk_tensor *out)
 {
     wmk_md plain, have;
     *out = made;
@@ -200,7 +200,7 @@ wmk_status wmk_onednn_reordered(wmk_plan *plan, const wmk_type *type, wmk_tensor
     have = plan->tensors[made].layout ? plan->tensors[made].layout : plain;
     if (dnnl_memory_desc_equal(have, md)) return WMK_OK;
     WMK_TRY(wmk_onednn_tensor(plan, md, plain, out));
-    return wmk_onednn_reorder(plan, type, made, have, *out, md);
+    return wmk_onednn_reorder(plan, type, name, made, have, *out, md);
 }
 
 wmk_status wmk_onednn_diff_place(wmk_plan *plan, wmk_value value, wmk_md md, wmk_md plain, wmk_tensor *out)

@@ -45,11 +45,11 @@ static inline wmk_md wmk_onednn_query(wmk_pd pd, dnnl_query_t what, int index) {
 /* A tensor laid out as `md`; plain f32 layouts are marked as such. `plain` is the type's plain f32 descriptor. */
 wmk_status wmk_onednn_tensor(wmk_plan *plan, wmk_md md, wmk_md plain, wmk_tensor *out);
 /* A step that copies `from` to `to`, laid out as told. */
-wmk_status wmk_onednn_reorder(wmk_plan *plan, const wmk_type *type, wmk_tensor from, wmk_md from_md, wmk_tensor to, wmk_md to_md);
+wmk_status wmk_onednn_reorder(wmk_plan *plan, const wmk_type *type, const char *name, wmk_tensor from, wmk_md from_md, wmk_tensor to, wmk_md to_md);
 /* `value` in layout `md`: an existing form, or a reorder of one. `type` is how the operator sees it (grouped weights have one axis more). */
 wmk_status wmk_onednn_form(wmk_plan *plan, wmk_value value, const wmk_type *type, wmk_md md, wmk_tensor *out);
 /* The gradient `made`, which has `type`, in layout `md`: itself, or a reorder. */
-wmk_status wmk_onednn_reordered(wmk_plan *plan, const wmk_type *type, wmk_tensor made, wmk_md md, wmk_tensor *out);
+wmk_status wmk_onednn_reordered(wmk_plan *plan, const wmk_type *type, const char *name, wmk_tensor made, wmk_md md, wmk_tensor *out);
 /* Where a primitive may write a contribution to the gradient of `value` in layout `md`; wmk_diff_add it after the step. */
 wmk_status wmk_onednn_diff_place(wmk_plan *plan, wmk_value value, wmk_md md, wmk_md plain, wmk_tensor *out);
 

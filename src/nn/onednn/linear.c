@@ -18,7 +18,7 @@ static wmk_status matrix_md(wmk_onednn *o, matrix m, bool transposed, dnnl_data_
 }
 
 /* `tensor`, plain f32 and stored as `m`, in the precision of factors; adds a reorder in bf16. */
-static wmk_status as_factor(wmk_plan *plan, matrix m, wmk_tensor tensor, wmk_tensor *out)
+static wmk_status as_factor(wmk_plan *plan, const wmk_node *n, matrix m, wmk_tensor tensor, wmk_tensor *out)
 {
     wmk_onednn *o = wmk_onednn_of(plan);
     *out = tensor;
@@ -28,7 +28,7 @@ static wmk_status as_factor(wmk_plan *plan, matrix m, wmk_tensor tensor, wmk_ten
     WMK_TRY(matrix_md(o, m, false, o->activation, &to));
     WMK_TRY(wmk_tensor_new(plan, dnnl_memory_desc_get_size(to), to, out));
     const wmk_type type = {WMK_F32, 3, {m.batch, m.rows, m.columns}};
-    return wmk_onednn_reorder(plan, &type, tensor, from, *out, to);
+    return wmk_onednn_reorder(plan, &type, n->name, tensor, from, *out, to);
 }
 
 typedef struct factor {
@@ -72,8 +72,8 @@ static wmk_status product_forward(wmk_plan *plan, const product *p)
     wmk_tensor a, b, bias = WMK_TENSOR_NONE, dst;
     WMK_TRY(wmk_form_plain(plan, n->inputs[0], &a));
     WMK_TRY(wmk_form_plain(plan, n->inputs[1], &b));
-    WMK_TRY(as_factor(plan, p->a, a, &a));
-    WMK_TRY(as_factor(plan, p->b, b, &b));
+    WMK_TRY(as_factor(plan, n, p->a, a, &a));
+    WMK_TRY(as_factor(plan, n, p->b, b, &b));
     if (p->bias) WMK_TRY(wmk_form_plain(plan, n->inputs[2], &bias));
     WMK_TRY(wmk_tensor_plain(plan, &plan->values[n->outputs[0]].type, &dst));
     WMK_TRY(multiply(plan, n, (factor){a, p->a, p->trans_a}, (factor){b, p->b, p->trans_b}, bias, dst));
@@ -113,10 +113,10 @@ static wmk_status product_backward(wmk_plan *plan, const product *p)
     WMK_TRY(wmk_diff_take_plain(plan, n->outputs[0], &diff_dst));
     if (diff_dst == WMK_TENSOR_NONE) return WMK_OK;
     if (p->bias && plan->values[n->inputs[2]].wants_gradient) WMK_TRY(bias_backward(plan, p, diff_dst));
-    WMK_TRY(as_factor(plan, p->dst, diff_dst, &rounded));
+    WMK_TRY(as_factor(plan, n, p->dst, diff_dst, &rounded));
     if (plan->values[n->inputs[0]].wants_gradient) {
         WMK_TRY(wmk_form_plain(plan, n->inputs[1], &other));
-        WMK_TRY(as_factor(plan, p->b, other, &other));
+        WMK_TRY(as_factor(plan, n, p->b, other, &other));
         WMK_TRY(wmk_diff_place(plan, n->inputs[0], &diff));
         const factor by_dst = {rounded, p->dst, p->trans_a}, by_b = {other, p->b, p->trans_a ? p->trans_b : !p->trans_b};
         WMK_TRY(p->trans_a ? multiply(plan, n, by_b, by_dst, WMK_TENSOR_NONE, diff) : multiply(plan, n, by_dst, by_b, WMK_TENSOR_NONE, diff));
@@ -124,7 +124,7 @@ static wmk_status product_backward(wmk_plan *plan, const product *p)
     }
     if (!plan->values[n->inputs[1]].wants_gradient) return WMK_OK;
     WMK_TRY(wmk_form_plain(plan, n->inputs[0], &other));
-    WMK_TRY(as_factor(plan, p->a, other, &other));
+    WMK_TRY(as_factor(plan, n, p->a, other, &other));
     WMK_TRY(wmk_diff_place(plan, n->inputs[1], &diff));
     const factor by_dst = {rounded, p->dst, p->trans_b}, by_a = {other, p->a, p->trans_b ? p->trans_a : !p->trans_a};
     WMK_TRY(p->trans_b ? multiply(plan, n, by_dst, by_a, WMK_TENSOR_NONE, diff) : multiply(plan, n, by_a, by_dst, WMK_TENSOR_NONE, diff));

@@ -113,7 +113,7 @@ static wmk_status backward(wmk_plan *plan, size_t node, bool *done)
         wmk_onednn_check(wmk_pd_norm_backward(&pd, o->engine, data, data, (float)wmk_node_float(n, "epsilon", 1e-5), flags, o->attr, state->forward),
                          "normalization's gradient", n->name));
     WMK_TRY(wmk_onednn_keep(o, pd));
-    WMK_TRY(wmk_onednn_reordered(plan, &call.in_type[0], made, data, &diff_dst));
+    WMK_TRY(wmk_onednn_reordered(plan, &call.in_type[0], n->name, made, data, &diff_dst));
     WMK_TRY(wmk_onednn_diff_place(plan, n->inputs[0], data, plain, &diff_src));
     WMK_TRY(wmk_form_plain(plan, n->inputs[1], &scale));
     WMK_TRY(wmk_form_plain(plan, n->inputs[2], &shift));

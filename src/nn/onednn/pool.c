@@ -79,7 +79,7 @@ static wmk_status backward(wmk_plan *plan, size_t node, bool *done)
         wmk_pd_pool_backward(&pd, o->engine, p.alg, diff_src_md, diff_dst_md, p.strides, p.kernel, p.dilates, p.low, p.high, o->attr, hint),
         "pooling's gradient", n->name));
     WMK_TRY(wmk_onednn_keep(o, pd));
-    WMK_TRY(wmk_onednn_reordered(plan, &p.call.out_type[0], made, diff_dst_md, &diff_dst));
+    WMK_TRY(wmk_onednn_reordered(plan, &p.call.out_type[0], n->name, made, diff_dst_md, &diff_dst));
     WMK_TRY(wmk_onednn_diff_place(plan, n->inputs[0], diff_src_md, plain, &diff_src));
     const wmk_onednn_arg args[] = {{DNNL_ARG_DIFF_DST, diff_dst, WMK_READS},
                                    {DNNL_ARG_DIFF_SRC, diff_src, WMK_WRITES},
