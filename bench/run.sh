@@ -9,7 +9,7 @@ set -euo pipefail
 build=$(cd "$1" && pwd)
 rounds=${2:-5}
 here=$(cd "$(dirname "$0")" && pwd)
-weightmark=$build/weightmark
+weightmark=$build/cli/weightmark
 threads=2
 export OMP_NUM_THREADS=$threads
 scratch=$(mktemp -d "${TMPDIR:-/tmp}/weightmark-bench.XXXXXX")
@@ -80,10 +80,10 @@ fi
 for precision in f32 bf16; do
     [ -s "$scratch/ours_$precision" ] || continue
     "$build/bench/bench_step" $precision 10 --profile >"$scratch/profile_$precision"
-    awk -v p=$precision -f "$here/profile.awk" "$scratch/profile_$precision" >"$scratch/split_$precision"
-    row "$precision: share of the convolution-only ceiling reached" "$(sed -n 's/^ceiling //p' "$scratch/split_$precision")" "" ""
-    row "  where the step goes" "" "" ""
-    sed -n 's/^part /    /p' "$scratch/split_$precision"
+    awk -f "$here/profile.awk" "$scratch/profile_$precision" >"$scratch/split_$precision"
+    IFS='|' read -r _ time share < <(grep '^ceiling' "$scratch/split_$precision")
+    row "$precision: share of the convolution-only ceiling reached" "$share ($time are convolutions)" "" ""
+    while IFS='|' read -r kind time share; do row "    $kind" "$time, $share" "" ""; done < <(grep -v '^ceiling' "$scratch/split_$precision")
 done
 
 # ---- the mark in a step; X ----
