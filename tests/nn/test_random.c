@@ -250,43 +250,48 @@ static bool gradients_agree(const char *what, const side *a, const side *b, wmk_
     return good;
 }
 
-/* How far each gradient of the plain f32 network moves when its weights move by a relative 2^-7: what Relu and MaxPool near their kinks do to it, in bf16
- * as well. The largest of some trials. */
-static void gradients_shake(double *slack, uint64_t seed, uint64_t feed, const side *still)
+/* How far each gradient of the plain network moves when its weights move by a relative `step`: what rounding of that size does through Relu and MaxPool near
+ * their kinks. The largest of some trials. */
+static void gradients_shake(double *slack, uint64_t seed, uint64_t feed, const side *still, double step)
 {
     side moved;
-    maker fresh = network_make(seed);
     assert_int_equal(pair_open(&moved, seed, WMK_ENGINE_REFERENCE, WMK_PRECISION_F32), WMK_OK);
-    size_t count = wmk_graph_parameter_count(fresh.graph);
+    size_t count = wmk_graph_parameter_count(moved.net.graph);
     for (size_t i = 0; i < count; ++i) slack[i] = 0;
     for (int trial = 0; trial < 20; ++trial) {
         for (size_t i = 0; i < count; ++i) {
-            const wmk_parameter *from = wmk_graph_parameter_at(fresh.graph, i), *to = wmk_graph_parameter_at(moved.net.graph, i);
-            for (size_t j = 0; j < from->count; ++j) to->data[j] = from->data[j] * (float)(1 + net_uniform(&seed) / 128);
+            const wmk_parameter *from = wmk_graph_parameter_at(still->net.graph, i), *to = wmk_graph_parameter_at(moved.net.graph, i);
+            for (size_t j = 0; j < from->count; ++j) to->data[j] = from->data[j] * (float)(1 + step * net_uniform(&seed));
         }
         pair_run(&moved, feed);
         for (size_t i = 0; i < count; ++i) {
-            const wmk_parameter *p = wmk_graph_parameter_at(fresh.graph, i);
+            const wmk_parameter *p = wmk_graph_parameter_at(moved.net.graph, i);
             const float *a = wmk_plan_gradient(moved.training, p->value), *b = wmk_plan_gradient(still->training, p->value);
             double difference = 0;
             for (size_t j = 0; a && j < p->count; ++j) difference += pow((double)a[j] - b[j], 2);
             slack[i] = fmax(slack[i], 1.5 * sqrt(difference));
         }
     }
-    wmk_graph_free(fresh.graph);
     pair_close(&moved);
 }
 
 static bool outputs_agree(const char *what, const side *a, const side *b, double tolerance)
 {
-    bool good = true;
-    for (int i = 0; i < 4; ++i) {
+    double loss = (double)wmk_plan_output(b->training, b->net.loss)[0], other = (double)wmk_plan_output(a->training, a->net.loss)[0];
+    bool good = fabs(loss - other) <= tolerance * fmax(loss, 1); /* a small loss is a difference of logits */
+    if (!good) fprintf(stderr, "%s: loss %.9g, expected %.9g\n", what, other, loss);
+    for (int i = 1; i < 4; ++i) {
         wmk_value value = a->net.outputs[i];
-        size_t count = net_count(a->training, value);
-        good &= net_close_norm(what, wmk_plan_output(a->training, value), wmk_plan_output(b->training, value), count, tolerance);
-        if (i > 0)
-            good &= net_close_norm(what, wmk_plan_output(a->inference, value), wmk_plan_output(b->inference, value), net_count(a->inference, value),
-                                   tolerance);
+        for (int p = 0; p < 2; ++p) {
+            wmk_plan *got = p ? a->training : a->inference, *expected = p ? b->training : b->inference;
+            size_t count = net_count(got, value);
+            const float *x = wmk_plan_output(got, value), *y = wmk_plan_output(expected, value);
+            double difference = 0, size = fmax(norm(y, count), 0.1 * sqrt((double)count)); /* what a Relu left may be nearly nothing */
+            for (size_t j = 0; j < count; ++j) difference += pow((double)x[j] - y[j], 2);
+            if (sqrt(difference) <= tolerance * size) continue;
+            fprintf(stderr, "%s: output %d is off by %.3g of %.3g\n", what, i, sqrt(difference), size);
+            good = false;
+        }
     }
     return good;
 }
@@ -304,18 +309,19 @@ static void compare(wmk_precision precision)
         for (int s = 0; s < 2; ++s)
             if (pair_open(&sides[s], seed, s ? WMK_ENGINE_REFERENCE : WMK_ENGINE_ONEDNN, s ? WMK_PRECISION_F32 : precision) != WMK_OK)
                 fail_msg("network %d: %s", (int)seed, wmk_error_message());
-        bool good = true;
-        for (int step = 0; step < (exact ? 3 : 1) && good; ++step) {
+        bool good = true, apart = false; /* apart: a kink was crossed, so the steps after it differ */
+        for (int step = 0; step < (exact ? 3 : 1) && good && !apart; ++step) {
             uint64_t feed = 1000 * seed + (uint64_t)step;
             snprintf(what, sizeof what, "network %d, step %d", (int)seed, step);
             for (int s = 0; s < 2; ++s) pair_run(&sides[s], feed);
             good = outputs_agree(what, &sides[0], &sides[1], exact ? 1e-4 : 0.05);
             bool close = gradients_agree(what, &sides[0], &sides[1], precision, NULL);
-            if (!close && !exact) {
+            if (!close) {
                 double slack[4 * VALUES_MAX];
-                gradients_shake(slack, seed, feed, &sides[1]);
+                gradients_shake(slack, seed, feed, &sides[1], exact ? 0x1p-17 : 0x1p-7);
                 close = gradients_agree(what, &sides[0], &sides[1], precision, slack);
-                if (close) fprintf(stderr, "%s: near a kink, f32 moves as far\n", what);
+                if (close) fprintf(stderr, "%s: near a kink, plain C moves as far\n", what);
+                apart = close;
                 shaken += close;
             }
             good = good && close;
@@ -327,7 +333,7 @@ static void compare(wmk_precision precision)
     }
     printf("%d random networks, %zu differ, %zu near a kink\n", (int)seed_count, failed, shaken);
     assert_int_equal(failed, 0);
-    assert_true(shaken <= seed_count / 5);
+    assert_true(shaken <= (exact ? 1 + seed_count / 100 : 1 + seed_count / 10));
 }
 
 static void f32(void **state)
