@@ -1,7 +1,7 @@
 /* A training step allocates nothing: not our code, and no library any block of scratch size. The small ones are counted and printed, not forbidden:
  * oneDNN 2.6's dnnl_primitive_execute keeps its argument list in a hash map of its own, and libgomp makes a new team where the number of threads changes.
  *
- * This program's own malloc family stands before the C library's for every library in the process. Under AddressSanitizer, which brings its own, its hook
+ * This program's own malloc family, and mmap, stand before the C library's for every library in the process. Under AddressSanitizer, which brings its own, its hook
  * counts instead; it does not tell who asked. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -13,6 +13,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "wrn.h"
 
@@ -105,6 +108,12 @@ ALLOCATOR int posix_memalign(void **out, size_t alignment, size_t bytes)
     return *out ? 0 : ENOMEM;
 }
 
+ALLOCATOR void *mmap(void *address, size_t bytes, int protection, int flags, int file, off_t offset)
+{
+    count(bytes, is_own(__builtin_return_address(0)));
+    return (void *)syscall(SYS_mmap, address, bytes, protection, flags, file, offset);
+}
+
 static void counters_install(void) {}
 
 #endif
@@ -152,6 +161,13 @@ static void counters_count(void **state)
     counting = false;
     free(block);
     assert_int_equal(small, 1);
+#ifndef SANITIZED
+    counting = true;
+    block = mmap(NULL, SCRATCH_BYTES, PROT_READ, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    counting = false;
+    munmap(block, SCRATCH_BYTES);
+    assert_int_equal(ours + large, 2);
+#endif
 }
 
 static void reference(void **state)
