@@ -46,7 +46,7 @@ static size_t place(wmk_tensor_record **order, size_t count, wmk_tensor_record *
         size_t meeting = 0, offset = 0;
         for (size_t j = 0; j < i; j++)
             if (order[j]->first <= t->last && t->first <= order[j]->last) scratch[meeting++] = order[j];
-        qsort(scratch, meeting, sizeof *scratch, by_offset);
+        qsort(scratch, meeting, sizeof(void *), by_offset);
         for (size_t j = 0; j < meeting; j++) {
             if (offset + rounded(t->bytes) <= scratch[j]->offset) break;
             const size_t end = scratch[j]->offset + rounded(scratch[j]->bytes);
@@ -81,13 +81,13 @@ wmk_status wmk_arena_build(wmk_plan *plan)
 {
     find_lives(plan);
     wmk_tensor_record **order = NULL, **scratch = NULL;
-    wmk_status status = wmk_alloc(&order, plan->tensor_count, sizeof *order);
-    if (status == WMK_OK) status = wmk_alloc(&scratch, plan->tensor_count, sizeof *scratch);
+    wmk_status status = wmk_alloc(&order, plan->tensor_count, sizeof(void *));
+    if (status == WMK_OK) status = wmk_alloc(&scratch, plan->tensor_count, sizeof(void *));
     size_t count = 0;
     for (size_t i = 0; status == WMK_OK && i < plan->tensor_count; i++)
         if (!plan->tensors[i].data && plan->tensors[i].first != UINT32_MAX) order[count++] = &plan->tensors[i];
     if (status == WMK_OK) {
-        qsort(order, count, sizeof *order, by_size);
+        qsort(order, count, sizeof(void *), by_size);
         plan->arena_bytes = place(order, count, scratch);
         status = map_arena(plan);
     }

@@ -30,8 +30,8 @@ wmk_status wmk_type_make(wmk_type *type, wmk_dtype dtype, uint32_t rank, const i
 
 const char *wmk_type_text(const wmk_type *type, char text[WMK_TYPE_TEXT_MAX])
 {
-    if (!type->rank) return strcpy(text, "scalar");
     size_t used = 0;
+    if (!type->rank) (void)snprintf(text, WMK_TYPE_TEXT_MAX, "scalar");
     for (uint32_t i = 0; i < type->rank; i++)
         used += (size_t)snprintf(text + used, WMK_TYPE_TEXT_MAX - used, i ? "x%lld" : "%lld", (long long)type->dims[i]);
     return text;
@@ -116,7 +116,7 @@ wmk_status wmk_graph_parameter(wmk_graph *graph, const char *name, wmk_parameter
     if (role != WMK_PARAMETER_TRAINED && role != WMK_PARAMETER_STATISTIC) return wmk_fail(WMK_ERROR_ARGUMENT, "parameter %s: no such role", name);
     wmk_type type;
     WMK_TRY(wmk_type_make(&type, WMK_F32, rank, dims, name));
-    WMK_TRY(grow(&graph->parameters, graph->parameter_count, &graph->parameter_capacity, sizeof *graph->parameters));
+    WMK_TRY(grow(&graph->parameters, graph->parameter_count, &graph->parameter_capacity, sizeof(void *)));
     WMK_TRY(reserve_values(graph, 1));
     wmk_parameter *parameter;
     WMK_TRY(wmk_alloc(&parameter, 1, sizeof *parameter));

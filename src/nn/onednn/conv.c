@@ -101,7 +101,7 @@ static wmk_status forward(wmk_plan *plan, size_t node, bool *done)
     WMK_TRY(conv_make(plan, node, &c));
     WMK_TRY(conv_mds_make(o, &c, &m));
     const dnnl_prop_kind_t kind = plan->options.mode == WMK_TRAINING ? dnnl_forward_training : dnnl_forward_inference;
-    wmk_pd pd;
+    wmk_pd pd = NULL;
     wmk_tensor dst = WMK_TENSOR_NONE;
     size_t add = find_sum(plan, &c, &dst);
     if (add != SIZE_MAX && forward_with_sum(o, kind, &c, &m, plan->tensors[dst].layout, &pd) != dnnl_success) add = SIZE_MAX;
@@ -139,7 +139,7 @@ static wmk_status backward_weights(wmk_plan *plan, const conv *c, const conv_mds
 {
     wmk_onednn *o = wmk_onednn_of(plan);
     const bool with_bias = c->bias && plan->values[c->node->inputs[2]].wants_gradient;
-    wmk_pd pd;
+    wmk_pd pd = NULL;
     wmk_md bias = with_bias ? m->bias : NULL;
     dnnl_status_t status = wmk_pd_conv_backward_weights(&pd, o->engine, c->alg, m->src, m->diff_weights, bias, m->dst, c->strides, c->dilates, c->low,
                                                         c->high, o->attr, hint);
@@ -174,7 +174,7 @@ static wmk_status backward_weights(wmk_plan *plan, const conv *c, const conv_mds
 static wmk_status backward_data(wmk_plan *plan, const conv *c, const conv_mds *m, wmk_pd hint, wmk_tensor made)
 {
     wmk_onednn *o = wmk_onednn_of(plan);
-    wmk_pd pd;
+    wmk_pd pd = NULL;
     dnnl_status_t status =
         wmk_pd_conv_backward_data(&pd, o->engine, c->alg, m->src, m->weights, m->dst, c->strides, c->dilates, c->low, c->high, o->attr, hint);
     if (status == dnnl_unimplemented && c->alg != dnnl_convolution_direct)

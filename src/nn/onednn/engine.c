@@ -150,7 +150,7 @@ wmk_status wmk_onednn_step(wmk_plan *plan, wmk_pd pd, const wmk_onednn_arg *args
 wmk_status wmk_onednn_reorder(wmk_plan *plan, const wmk_type *type, const char *name, wmk_tensor from, wmk_md from_md, wmk_tensor to, wmk_md to_md)
 {
     wmk_onednn *o = wmk_onednn_of(plan);
-    wmk_pd pd;
+    wmk_pd pd = NULL;
     WMK_TRY(wmk_onednn_check(dnnl_reorder_primitive_desc_create(&pd, from_md, o->engine, to_md, o->engine, o->attr), "reorder", name));
     WMK_TRY(wmk_onednn_keep(o, pd));
     const wmk_onednn_arg args[] = {{DNNL_ARG_FROM, from, WMK_READS}, {DNNL_ARG_TO, to, WMK_WRITES}};
@@ -177,7 +177,7 @@ static bool same_layout(wmk_plan *plan, const wmk_type *type, wmk_tensor a, wmk_
 wmk_status wmk_onednn_form(wmk_plan *plan, wmk_value value, const wmk_type *type, wmk_md md, wmk_tensor *out)
 {
     const wmk_plan_value *v = &plan->values[value];
-    wmk_md plain, have;
+    wmk_md plain = NULL, have;
     WMK_TRY(wmk_onednn_md(wmk_onednn_of(plan), type, dnnl_f32, false, &plain));
     for (uint32_t i = 0; i < v->form_count; i++) {
         have = plan->tensors[v->forms[i]].layout ? plan->tensors[v->forms[i]].layout : plain;
@@ -194,7 +194,7 @@ wmk_status wmk_onednn_form(wmk_plan *plan, wmk_value value, const wmk_type *type
 
 wmk_status wmk_onednn_reordered(wmk_plan *plan, const wmk_type *type, const char *name, wmk_tensor made, wmk_md md, wmk_tensor *out)
 {
-    wmk_md plain, have;
+    wmk_md plain = NULL, have;
     *out = made;
     WMK_TRY(wmk_onednn_md(wmk_onednn_of(plan), type, dnnl_f32, false, &plain));
     have = plan->tensors[made].layout ? plan->tensors[made].layout : plain;
@@ -211,13 +211,13 @@ wmk_status wmk_onednn_diff_place(wmk_plan *plan, wmk_value value, wmk_md md, wmk
 
 /* ---- the engine ---- */
 
-static const wmk_onednn_operator *const operators[] = {&wmk_onednn_conv,        &wmk_onednn_norm,     &wmk_onednn_relu,
-                                                       &wmk_onednn_add,         &wmk_onednn_max_pool, &wmk_onednn_average_pool,
-                                                       &wmk_onednn_global_pool, &wmk_onednn_gemm,     &wmk_onednn_matmul};
+static const wmk_onednn_operator *const operators[] = {
+    &wmk_onednn_conv,         &wmk_onednn_norm,        &wmk_onednn_relu, &wmk_onednn_add,    &wmk_onednn_max_pool,
+    &wmk_onednn_average_pool, &wmk_onednn_global_pool, &wmk_onednn_gemm, &wmk_onednn_matmul, NULL};
 
 static const wmk_onednn_operator *find(const wmk_plan *plan, size_t node)
 {
-    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
+    for (size_t i = 0; operators[i]; i++)
         if (strcmp(operators[i]->name, plan->graph->nodes[node].op->name) == 0) return operators[i];
     return NULL;
 }

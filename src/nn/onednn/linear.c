@@ -47,7 +47,7 @@ static wmk_status multiply(wmk_plan *plan, const wmk_node *n, factor a, factor b
     WMK_TRY(matrix_md(o, b.stored, b.transposed, o->activation, &b_md));
     WMK_TRY(matrix_md(o, result, false, dnnl_f32, &dst_md));
     if (bias != WMK_TENSOR_NONE) WMK_TRY(matrix_md(o, (matrix){1, 1, result.columns}, false, dnnl_f32, &bias_md));
-    wmk_pd pd;
+    wmk_pd pd = NULL;
     WMK_TRY(wmk_onednn_check(wmk_pd_matmul(&pd, o->engine, a_md, b_md, bias_md, dst_md, o->attr), "a matrix product", n->name));
     WMK_TRY(wmk_onednn_keep(o, pd));
     const wmk_onednn_arg args[] = {{DNNL_ARG_SRC, a.tensor, WMK_READS},

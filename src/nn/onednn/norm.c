@@ -50,7 +50,7 @@ static wmk_status forward(wmk_plan *plan, size_t node, bool *done)
     const unsigned flags = dnnl_use_scale | dnnl_use_shift | (training ? 0U : dnnl_use_global_stats) | (relu != SIZE_MAX ? dnnl_fuse_norm_relu : 0U);
     const wmk_tensor src = plan->values[n->inputs[0]].forms[0];
     wmk_md data;
-    wmk_pd pd;
+    wmk_pd pd = NULL;
     WMK_TRY(wmk_onednn_md_of(plan, &call.in_type[0], src, &data));
     const dnnl_status_t status = wmk_pd_norm_forward(&pd, o->engine, training ? dnnl_forward_training : dnnl_forward_inference, data,
                                                      (float)wmk_node_float(n, "epsilon", 1e-5), flags, o->attr);
@@ -108,7 +108,7 @@ static wmk_status backward(wmk_plan *plan, size_t node, bool *done)
     WMK_TRY(wmk_onednn_md_of(plan, &call.in_type[0], src, &data));
     WMK_TRY(wmk_onednn_md(o, &call.in_type[0], dnnl_f32, false, &plain));
     const unsigned flags = dnnl_use_scale | dnnl_use_shift | (state->with_relu ? dnnl_fuse_norm_relu : 0U);
-    wmk_pd pd;
+    wmk_pd pd = NULL;
     WMK_TRY(
         wmk_onednn_check(wmk_pd_norm_backward(&pd, o->engine, data, data, (float)wmk_node_float(n, "epsilon", 1e-5), flags, o->attr, state->forward),
                          "normalization's gradient", n->name));

@@ -41,7 +41,7 @@ static wmk_status forward(wmk_plan *plan, size_t node, bool *done)
     WMK_TRY(wmk_onednn_md_of(plan, &p.call.in_type[0], src, &src_md));
     WMK_TRY(wmk_onednn_md(o, &p.call.out_type[0], wmk_md_type(src_md), true, &dst_md));
     WMK_TRY(wmk_onednn_md(o, &p.call.out_type[0], dnnl_f32, false, &plain));
-    wmk_pd pd;
+    wmk_pd pd = NULL;
     if (wmk_pd_pool_forward(&pd, o->engine, training ? dnnl_forward_training : dnnl_forward_inference, p.alg, src_md, dst_md, p.strides, p.kernel,
                             p.dilates, p.low, p.high, o->attr) != dnnl_success)
         return WMK_OK; /* windows oneDNN does not take, such as one wholly in the padding */
@@ -74,7 +74,7 @@ static wmk_status backward(wmk_plan *plan, size_t node, bool *done)
     wmk_md diff_src_md, plain;
     WMK_TRY(wmk_onednn_md_of(plan, &p.call.in_type[0], plan->values[n->inputs[0]].forms[0], &diff_src_md));
     WMK_TRY(wmk_onednn_md(o, &p.call.in_type[0], dnnl_f32, false, &plain));
-    wmk_pd pd;
+    wmk_pd pd = NULL;
     WMK_TRY(wmk_onednn_check(
         wmk_pd_pool_backward(&pd, o->engine, p.alg, diff_src_md, diff_dst_md, p.strides, p.kernel, p.dilates, p.low, p.high, o->attr, hint),
         "pooling's gradient", n->name));

@@ -40,7 +40,7 @@ static wmk_status tanh_forward(const wmk_call *call)
 {
     const float *src = call->in[0];
     float *dst = call->out[0];
-    for (size_t i = 0, count = wmk_type_count(&call->out_type[0]); i < count; i++) dst[i] = (float)tanh(src[i]);
+    for (size_t i = 0, count = wmk_type_count(&call->out_type[0]); i < count; i++) dst[i] = (float)tanh((double)src[i]);
     return WMK_OK;
 }
 

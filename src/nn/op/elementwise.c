@@ -30,6 +30,7 @@ const wmk_operator wmk_op_Relu = {
     .inputs_max = 1,
     .differentiable = WMK_INPUT(0),
     .backward_reads_output = true,
+    .tolerance = 1e-6,
     .shape = relu_shape,
     .forward = relu_forward,
     .backward = relu_backward,
@@ -58,9 +59,9 @@ static size_t broadcast_index(const wmk_type *out, const wmk_type *type, size_t 
     size_t result = 0, step = 1;
     for (uint32_t i = 0; i < type->rank; i++) {
         const size_t size = (size_t)out->dims[out->rank - 1 - i], own = (size_t)type->dims[type->rank - 1 - i];
-        if (own != 1) result += index % size * step;
+        if (own != 1) result += index % size * step; /* sizes are at least 1: NOLINT(clang-analyzer-core.DivideZero) */
         step *= own;
-        index /= size;
+        index /= size; /* NOLINT(clang-analyzer-core.DivideZero) */
     }
     return result;
 }

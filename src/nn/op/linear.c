@@ -183,5 +183,6 @@ const wmk_operator wmk_op_Flatten = {
     .attributes = flatten_attributes,
     .differentiable = WMK_INPUT(0),
     .is_view = true,
+    .tolerance = 1e-6,
     .shape = flatten_shape,
 };

@@ -21,9 +21,10 @@ static rows rows_of(const wmk_type *type, int64_t axis)
 /* log(sum_j exp(x_j)), without overflow. */
 static double log_sum_exp(const float *x, int64_t size, int64_t step)
 {
-    double largest = -INFINITY, sum = 0;
-    for (int64_t j = 0; j < size; j++) largest = x[j * step] > largest ? x[j * step] : largest;
-    for (int64_t j = 0; j < size; j++) sum += exp(x[j * step] - largest);
+    double largest = x[0];
+    for (int64_t j = 1; j < size; j++) largest = x[j * step] > largest ? x[j * step] : largest;
+    double sum = exp(x[0] - largest);
+    for (int64_t j = 1; j < size; j++) sum += exp(x[j * step] - largest);
     return largest + log(sum);
 }
 

@@ -41,7 +41,7 @@ static wmk_status window_of(wmk_window *w, const wmk_call *call)
 
 static wmk_status shape(wmk_call *call)
 {
-    wmk_window w;
+    wmk_window w = {0};
     WMK_TRY(window_of(&w, call));
     call->out_type[0] = call->in_type[0];
     memcpy(call->out_type[0].dims + 2, w.out + 3 - w.spatial, w.spatial * sizeof(int64_t));
@@ -87,7 +87,7 @@ static int64_t window_argmax(const wmk_window *w, const float *src, int64_t d, i
 
 static wmk_status max_forward(const wmk_call *call)
 {
-    wmk_window w;
+    wmk_window w = {0};
     WMK_TRY(window_of(&w, call));
     const float *src = call->in[0];
     float *dst = call->out[0];
@@ -103,7 +103,7 @@ static wmk_status max_forward(const wmk_call *call)
 
 static wmk_status max_backward(const wmk_call *call)
 {
-    wmk_window w;
+    wmk_window w = {0};
     WMK_TRY(window_of(&w, call));
     const float *src = call->in[0], *diff_dst = call->diff_out[0];
     float *diff_src = call->diff_in[0];
@@ -135,7 +135,7 @@ static double divisor(const wmk_window *w, bool include_pad, int64_t d, int64_t 
 
 static wmk_status average_forward(const wmk_call *call)
 {
-    wmk_window w;
+    wmk_window w = {0};
     WMK_TRY(window_of(&w, call));
     const bool include_pad = wmk_node_int(call->node, "count_include_pad", 0) != 0;
     const float *src = call->in[0];
@@ -153,7 +153,7 @@ static wmk_status average_forward(const wmk_call *call)
 
 static wmk_status average_backward(const wmk_call *call)
 {
-    wmk_window w;
+    wmk_window w = {0};
     WMK_TRY(window_of(&w, call));
     const bool include_pad = wmk_node_int(call->node, "count_include_pad", 0) != 0;
     const float *diff_dst = call->diff_out[0];

@@ -6,17 +6,17 @@
 #define DECLARE(name) extern const wmk_operator wmk_op_##name;
 WMK_OPERATORS(DECLARE)
 #define ROW(name) &wmk_op_##name,
-static const wmk_operator *const operators[] = {WMK_OPERATORS(ROW)};
+static const wmk_operator *const operators[] = {WMK_OPERATORS(ROW) NULL};
 
 const wmk_operator *const *wmk_operators(size_t *count)
 {
-    *count = sizeof operators / sizeof *operators;
+    for (*count = 0; operators[*count];) ++*count;
     return operators;
 }
 
 const wmk_operator *wmk_operator_find(const char *name)
 {
-    for (size_t i = 0; i < sizeof operators / sizeof *operators; i++)
+    for (size_t i = 0; operators[i]; i++)
         if (strcmp(operators[i]->name, name) == 0) return operators[i];
     return NULL;
 }
