@@ -11,4 +11,4 @@ if [ ! -e "$venv/ready" ]; then
     $system -m venv --system-site-packages "$venv" >&2
     "$venv/bin/pip" install --quiet --disable-pip-version-check 'safetensors>=0.4,<1' >&2 && touch "$venv/ready" || echo "python-for-tests: PyPI was not reached" >&2
 fi
-echo "$venv/bin/python"
+echo "$(cd "$venv/bin" && pwd)/python" # ctest runs it from other folders
