@@ -1,6 +1,5 @@
 /* data/augment.c - padding, augmentation, normalisation of one image. */
 #include <math.h>
-#include <string.h>
 
 #include "data/augment.h"
 
@@ -10,12 +9,11 @@
 #define ROTATION_DEGREES 10.0
 #define SHIFT_PIXELS 5.0 /* 5/32 of the side */
 
-/* Pixel values as floats, [channels][32][32]. */
+/* Pixel values as floats into a zeroed canvas [channels][32][32]. */
 static void pad(const wmk_dataset *dataset, size_t index, float *canvas)
 {
     const uint32_t h = dataset->height, w = dataset->width, top = (SIDE - h) / 2, left = (SIDE - w) / 2;
     const uint8_t *p = dataset->pixels + index * dataset->channels * h * w;
-    memset(canvas, 0, dataset->channels * AREA * sizeof *canvas);
     for (uint32_t c = 0; c < dataset->channels; c++)
         for (uint32_t y = 0; y < h; y++)
             for (uint32_t x = 0; x < w; x++) canvas[c * AREA + (size_t)(top + y) * SIDE + left + x] = *p++;
@@ -63,7 +61,7 @@ static void rotate_shift_flip(const float *canvas, uint32_t channels, wmk_stream
 
 void wmk_augment(const wmk_dataset *dataset, size_t index, wmk_augmentation augmentation, wmk_stream stream, float *out)
 {
-    float canvas[WMK_IMAGE_ELEMENTS], moved[WMK_IMAGE_ELEMENTS];
+    float canvas[WMK_IMAGE_ELEMENTS] = {0}, moved[WMK_IMAGE_ELEMENTS] = {0};
     const float *values = moved;
     pad(dataset, index, canvas);
     if (augmentation == WMK_AUGMENT_CROP_FLIP)

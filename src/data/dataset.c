@@ -8,14 +8,9 @@
 #include "data/dataset.h"
 
 static const wmk_data_format *const formats[] = {
-    &wmk_format_idx,
-    &wmk_format_idx_gzip,
-    &wmk_format_cifar10,
-    &wmk_format_cifar100,
+    &wmk_format_idx, &wmk_format_idx_gzip, &wmk_format_cifar10, &wmk_format_cifar100, NULL,
 };
-static const char *const names[] = {"fashion-mnist", "cifar-10", "cifar-100"};
-#define FORMAT_COUNT (sizeof formats / sizeof *formats)
-#define NAME_COUNT (sizeof names / sizeof *names)
+static const char *const names[] = {"fashion-mnist", "cifar-10", "cifar-100", NULL};
 #define KNOWN_NAMES "fashion-mnist, cifar-10, cifar-100"
 #define SYSTEM_FOLDER "/usr/share/datasets"
 
@@ -27,7 +22,7 @@ static bool is_folder(const char *path)
 
 static bool is_name(const char *text)
 {
-    for (size_t i = 0; i < NAME_COUNT; i++)
+    for (size_t i = 0; names[i]; i++)
         if (!strcmp(text, names[i])) return true;
     return false;
 }
@@ -45,10 +40,12 @@ static wmk_status find_folder(char **out, const char *name_or_folder)
         WMK_TRY(wmk_format(out, "%s/%s", own, name_or_folder));
         if (is_folder(*out)) return WMK_OK;
         free(*out);
+        *out = NULL;
     }
     WMK_TRY(wmk_format(out, SYSTEM_FOLDER "/%s", name_or_folder));
     if (is_folder(*out)) return WMK_OK;
     free(*out);
+    *out = NULL;
     if (own && *own)
         return wmk_fail(WMK_ERROR_MISSING, "data set %s: no folder %s/%s ($WEIGHTMARK_DATA) and no " SYSTEM_FOLDER "/%s", name_or_folder, own,
                         name_or_folder, name_or_folder);
@@ -69,7 +66,7 @@ static wmk_status is_there(bool *out, const char *folder, const char *file)
 /* Finds the format by its mark; *folder is replaced when the files are in the format's subfolder. */
 static wmk_status find_format(const wmk_data_format **out, char **folder)
 {
-    for (size_t i = 0; i < FORMAT_COUNT; i++) {
+    for (size_t i = 0; formats[i]; i++) {
         bool there;
         WMK_TRY(is_there(&there, *folder, formats[i]->mark));
         if (there) {
@@ -90,16 +87,16 @@ static wmk_status find_format(const wmk_data_format **out, char **folder)
         WMK_TRY(status);
     }
     wmk_buffer list = {0};
-    for (size_t i = 0; i < FORMAT_COUNT; i++) {
+    for (size_t i = 0; formats[i]; i++) {
         wmk_status status = wmk_buffer_printf(&list, "%s%s for %s", i ? ", " : "", formats[i]->mark, formats[i]->name);
         if (status != WMK_OK) {
             wmk_buffer_free(&list);
             return status;
         }
     }
-    wmk_status status = wmk_fail(WMK_ERROR_MISSING, "%s: no data set in this folder (looked for %.*s)", *folder, (int)list.size, (char *)list.data);
+    wmk_fail(WMK_ERROR_MISSING, "%s: no data set in this folder (looked for %.*s)", *folder, (int)list.size, (char *)list.data);
     wmk_buffer_free(&list);
-    return status;
+    return WMK_ERROR_MISSING;
 }
 
 wmk_status wmk_dataset_check_labels(const wmk_dataset *dataset, size_t first, size_t count, const char *path)
@@ -182,7 +179,7 @@ wmk_status wmk_dataset_open_with(wmk_dataset **out, const char *name_or_folder, 
     if (!*name_or_folder) return wmk_fail(WMK_ERROR_ARGUMENT, "data set: the name is empty");
     if (split != WMK_SPLIT_TRAIN && split != WMK_SPLIT_TEST)
         return wmk_fail(WMK_ERROR_ARGUMENT, "data set: split %d is neither train nor test", (int)split);
-    char *folder;
+    char *folder = NULL;
     WMK_TRY(find_folder(&folder, name_or_folder));
     const wmk_data_format *format = NULL;
     wmk_dataset *dataset = NULL;

@@ -30,7 +30,7 @@ static wmk_status read_header(wmk_source *source, const char *path, uint32_t axe
 
 static wmk_status read_images(wmk_dataset *dataset, wmk_source *source, const char *path)
 {
-    uint64_t shape[IMAGE_AXES], elements;
+    uint64_t shape[IMAGE_AXES] = {0}, elements = 0;
     WMK_TRY(read_header(source, path, IMAGE_AXES, shape, &elements));
     for (int i = 1; i <= 2; i++)
         if (shape[i] < 1 || shape[i] > WMK_IMAGE_SIZE)
@@ -47,7 +47,7 @@ static wmk_status read_images(wmk_dataset *dataset, wmk_source *source, const ch
 
 static wmk_status read_labels(wmk_dataset *dataset, wmk_source *source, const char *path)
 {
-    uint64_t count, elements;
+    uint64_t count = 0, elements = 0;
     WMK_TRY(read_header(source, path, LABEL_AXES, &count, &elements));
     if (count != dataset->count) return wmk_fail(WMK_ERROR_INPUT, "%s: %llu labels for %zu images", path, (unsigned long long)count, dataset->count);
     WMK_TRY(wmk_alloc(&dataset->labels, count, 1));

@@ -63,8 +63,8 @@ uint64_t wmk_source_bound(const wmk_source *source)
 
 static wmk_status too_short(const wmk_source *source, size_t got, size_t size)
 {
-    return wmk_fail(WMK_ERROR_INPUT, "%s: ends after %llu bytes, %llu are needed", source->path, (unsigned long long)(source->delivered + got),
-                    (unsigned long long)(source->delivered + size));
+    return wmk_fail(WMK_ERROR_INPUT, "%s: ends after %llu bytes, %llu are needed", source->path, (unsigned long long)source->delivered + got,
+                    (unsigned long long)source->delivered + size);
 }
 
 /* Inflates up to size bytes; *got may be less only at the stream's end. */
@@ -86,7 +86,7 @@ static wmk_status inflate_some(wmk_source *source, void *bytes, size_t size, siz
             return wmk_fail_memory(size);
         else if (result != Z_OK)
             return wmk_fail(WMK_ERROR_INPUT, "%s: damaged gzip stream after %llu bytes (%s)", source->path,
-                            (unsigned long long)(source->delivered + *got), source->stream.msg ? source->stream.msg : "data error");
+                            (unsigned long long)source->delivered + *got, source->stream.msg ? source->stream.msg : "data error");
     }
     return WMK_OK;
 }

@@ -1,5 +1,7 @@
 /* train/checkpoint.c - a training frozen between two steps: a safetensors file with the parameters under their names, velocities as
  * "velocity:<name>", and the rest as metadata. `eval` reads it like any model. */
+#include <errno.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -68,7 +70,7 @@ static wmk_status compare_identities(const char *path, const char *there, const 
 {
     while (*there && *here) {
         size_t a = strcspn(there, "\n"), b = strcspn(here, "\n");
-        if (a != b || strncmp(there, here, a))
+        if (a != b || strncmp(there, here, a) != 0)
             return wmk_fail(WMK_ERROR_MISMATCH, "%s: belongs to another run: there %.*s, here %.*s", path, (int)a, there, (int)b, here);
         there += a + (there[a] == '\n');
         here += b + (here[b] == '\n');
@@ -77,21 +79,39 @@ static wmk_status compare_identities(const char *path, const char *there, const 
     return WMK_OK;
 }
 
+/* Each takes `before` and a number off the front of *text. */
+static bool parse_count(const char **text, const char *before, uint64_t *value)
+{
+    size_t length = strlen(before);
+    char *end;
+    if (strncmp(*text, before, length) != 0 || (*text)[length] < '0' || (*text)[length] > '9') return false;
+    errno = 0;
+    *value = strtoull(*text + length, &end, 10);
+    *text = end;
+    return errno == 0;
+}
+
+static bool parse_sum(const char **text, const char *before, double *value)
+{
+    size_t length = strlen(before);
+    char *end;
+    if (strncmp(*text, before, length) != 0) return false;
+    *value = strtod(*text + length, &end);
+    bool any = end != *text + length;
+    *text = end;
+    return any && isfinite(*value);
+}
+
 static wmk_status read_state(wmk_run *run, const wmk_model *model)
 {
     const char *path = run->options->checkpoint, *identity = wmk_model_metadata(model, METADATA_RUN);
     const char *text = wmk_model_metadata(model, METADATA_STATE), *history = wmk_model_metadata(model, METADATA_HISTORY);
     if (!identity || !text || !history) return wmk_fail(WMK_ERROR_INPUT, "%s: is not a checkpoint of a training", path);
     WMK_TRY(compare_identities(path, identity, run->identity));
-    unsigned long long step, row_steps, epoch_steps;
     wmk_run_state *s = &run->state;
-    int end = 0;
-    if (sscanf(text, "step=%llu row=%la/%llu epoch=%la/%llu%n", &step, &s->row_loss, &row_steps, &s->epoch_loss, &epoch_steps, &end) != 5 ||
-        text[end] || step > run->steps)
-        return wmk_fail(WMK_ERROR_INPUT, "%s: metadata " METADATA_STATE " is damaged", path);
-    s->step = step;
-    s->row_steps = row_steps;
-    s->epoch_steps = epoch_steps;
+    const bool whole = parse_count(&text, "step=", &s->step) && parse_sum(&text, " row=", &s->row_loss) && parse_count(&text, "/", &s->row_steps) &&
+                       parse_sum(&text, " epoch=", &s->epoch_loss) && parse_count(&text, "/", &s->epoch_steps) && !*text;
+    if (!whole || s->step > run->steps) return wmk_fail(WMK_ERROR_INPUT, "%s: metadata " METADATA_STATE " is damaged", path);
     s->history.size = 0;
     return wmk_buffer_append(&s->history, history, strlen(history));
 }

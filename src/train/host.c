@@ -1,4 +1,5 @@
 /* train/host.c - hosts by name: the table, and what every host has around its layers. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -6,8 +7,7 @@
 #include "train/host.h"
 #include "train/layers.h"
 
-static const wmk_host_row *const rows[] = {&wmk_host_wrn, &wmk_host_wrn_ref, &wmk_host_mlp};
-#define ROW_COUNT (sizeof rows / sizeof *rows)
+static const wmk_host_row *const rows[] = {&wmk_host_wrn, &wmk_host_wrn_ref, &wmk_host_mlp, NULL};
 
 #define CLASSES_MAX 65536
 
@@ -26,7 +26,7 @@ static bool parse_numbers(const char *text, uint32_t *numbers, size_t count)
 
 static const wmk_host_row *find_row(const char *name, uint32_t *numbers)
 {
-    for (size_t i = 0; i < ROW_COUNT; i++) {
+    for (size_t i = 0; rows[i]; i++) {
         size_t length = strlen(rows[i]->prefix);
         if (!strncmp(name, rows[i]->prefix, length) && parse_numbers(name + length, numbers, rows[i]->numbers)) return rows[i];
     }
@@ -37,7 +37,7 @@ static wmk_status no_such_host(const char *name)
 {
     wmk_buffer list = {0};
     wmk_status status = WMK_OK;
-    for (size_t i = 0; i < ROW_COUNT && status == WMK_OK; i++) status = wmk_buffer_printf(&list, "%s%s", i ? ", " : "", rows[i]->usage);
+    for (size_t i = 0; rows[i] && status == WMK_OK; i++) status = wmk_buffer_printf(&list, "%s%s", i ? ", " : "", rows[i]->usage);
     if (status == WMK_OK)
         status = wmk_fail(WMK_ERROR_MISSING, "host \"%s\" is not known; there are %.*s", name, (int)list.size, (const char *)list.data);
     wmk_buffer_free(&list);
@@ -46,7 +46,7 @@ static wmk_status no_such_host(const char *name)
 
 wmk_status wmk_host_build(wmk_host *out, const char *name, uint32_t classes)
 {
-    uint32_t numbers[WMK_HOST_NUMBERS_MAX];
+    uint32_t numbers[WMK_HOST_NUMBERS_MAX] = {0};
     const wmk_host_row *row = find_row(name, numbers);
     if (!row) return no_such_host(name);
     if (classes < 2 || classes > CLASSES_MAX) return wmk_fail(WMK_ERROR_ARGUMENT, "host %s: %u classes are not 2 to %d", name, classes, CLASSES_MAX);
@@ -87,7 +87,7 @@ wmk_tensor_view wmk_parameter_view(const wmk_parameter *p)
 {
     wmk_tensor_view view = {.name = p->name, .dtype = WMK_F32, .rank = p->rank, .data = p->data};
     for (uint32_t i = 0; i < p->rank; i++) view.shape[i] = (uint64_t)p->dims[i];
-    if (p->rank == 4 || p->rank == 2) strcpy(view.layout, p->rank == 4 ? "OIHW" : "OI");
+    if (p->rank == 4 || p->rank == 2) snprintf(view.layout, sizeof view.layout, "%s", p->rank == 4 ? "OIHW" : "OI");
     return view;
 }
 
@@ -105,7 +105,7 @@ static wmk_status add_target(wmk_targets *out, const wmk_parameter *p)
 
 wmk_status wmk_host_targets(wmk_targets *out, const char *name)
 {
-    wmk_host host;
+    wmk_host host = {0};
     WMK_TRY(wmk_host_build(&host, name, 10)); /* the classes only size fc, which is a head that will change */
     wmk_targets targets = {0};
     wmk_status status = wmk_alloc(&targets.target, wmk_graph_parameter_count(host.graph), sizeof *targets.target);

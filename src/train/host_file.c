@@ -44,10 +44,10 @@ static bool is_head(const char *name) { return !strcmp(name, "fc.weight") || !st
 
 wmk_status wmk_host_read(wmk_host *out, const wmk_model *model, uint32_t classes, uint64_t seed)
 {
-    const char *name;
+    const char *name = NULL;
     uint32_t there = 0;
     WMK_TRY(read_metadata(model, &name, &there));
-    wmk_host host;
+    wmk_host host = {0};
     wmk_status status = wmk_host_build(&host, name, classes ? classes : there);
     if (status != WMK_OK) return wmk_fail_within(status == WMK_ERROR_MEMORY ? status : WMK_ERROR_INPUT, "%s", wmk_model_path(model));
     bool new_head = classes && classes != there;

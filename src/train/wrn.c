@@ -36,7 +36,7 @@ static wmk_value block(wmk_layers *layers, wmk_value src, uint32_t ic, uint32_t 
 
 static wmk_status build(wmk_graph *graph, wmk_value images, const uint32_t *numbers, uint32_t classes, wmk_value *logits)
 {
-    uint32_t n, k;
+    uint32_t n = 0, k = 0;
     WMK_TRY(check_numbers(numbers, &n, &k));
     wmk_layers layers = {.graph = graph};
     uint32_t channels = FIRST_CHANNELS;
@@ -66,7 +66,7 @@ static wmk_value block_ref(wmk_layers *layers, wmk_value src, uint32_t ic, uint3
 
 static wmk_status build_ref(wmk_graph *graph, wmk_value images, const uint32_t *numbers, uint32_t classes, wmk_value *logits)
 {
-    uint32_t n, k;
+    uint32_t n = 0, k = 0;
     WMK_TRY(check_numbers(numbers, &n, &k));
     wmk_layers layers = {.graph = graph};
     uint32_t channels = FIRST_CHANNELS;
