@@ -166,8 +166,8 @@ def compare(key, key_file, model, redraws=0, tries=1, options=()):
     assert got["verdict"] == said.verdict and got["bits"] == said.bits and got["bit_errors"] == said.bit_errors
     assert got["key_id"] == ref.key_id(key).hex() and got["tries"] == tries
     close("z", said.z, got["z"], floor=1e-6)
-    close("log10_p", said.log10_p, got["log10_p"])
-    close("evidence_bits", said.evidence_bits, got["evidence_bits"])
+    close("log10_p", said.log10_p, got["log10_p"], floor=1e-6)
+    close("evidence_bits", said.evidence_bits, got["evidence_bits"], floor=1e-6)
     if said.bits:
         close("ber", said.bit_errors / said.bits, got["ber"])
     got = run("extract", model, "--key", key_file, "--json", *[o for o in options if o not in ("--any-tensor", "--tries", tries)])
@@ -202,7 +202,7 @@ def test_program_reads_the_same(scheme, carrier, n, ones, tmp_path):
     bits = 13 if carrier == "mean" else 48
     key = ref.check_key(Key(scheme, carrier, bits, ones, 0.01, 1700000000 + number, targets, seed(number)))
     key_file = write_key(tmp_path / "owner.key", key)
-    redraws = 99 if ones and scheme in ("direct", "diff") else 0
+    redraws = 39 if ones and scheme in ("direct", "diff") else 0
     plain = random_model(targets, number)
     said, _ = compare(key, key_file, write_model(tmp_path / "plain.safetensors", plain), redraws)
     assert said.verdict == "not-found"
@@ -253,7 +253,7 @@ def test_keys_of_keygen(host, options, tmp_path):
     assert made["key_id"] == ref.key_id(key).hex() and made["m"] == key.columns()
     model = write_model(tmp_path / "host.safetensors", random_model(key.targets, 5))
     compare(key, key_file, model)
-    margin = 8 if "conv" in options else 1.8
+    margin = 8 if "conv" in options else 1.2
     run("embed", model, "--key", key_file, "-o", tmp_path / "marked.safetensors", "--margin", margin, "--json")
     said, _ = compare(key, key_file, tmp_path / "marked.safetensors")
     assert said.verdict == ("found" if margin == 8 else "inconclusive")
@@ -279,7 +279,7 @@ def test_sealed_by_keygen(tmp_path):
     key = ref.read_key(tmp_path / "k", "correct horse ♞".encode())
     assert made["key_id"] == ref.key_id(key).hex()
     with pytest.raises(ref.Refused, match="wrong passphrase"):
-        ref.read_key(tmp_path / "k", b"correct horse")
+        ref.read_key(VECTORS / "sealed.key", b"correct horse")
 
 
 @program
@@ -467,10 +467,10 @@ def test_gradient(scheme, carrier, n):
         p = ref.canonical(t, direction[t.name])
         dw.append(ref.quotient(p if carrier == "weights" else p.mean(1), r).reshape(-1))
     dy = ref.project(key, np.concatenate(dw))[0] / (1 if key.raw() else np.where(reading.erased, np.inf, reading.length))
-    s = 2.0 * ref.key_bits(key) - 1
+    steepness = (2.0 * ref.key_bits(key) - 1) * (1 if key.raw() else 1.7)
 
     def energy(step):
-        return np.sum(np.log1p(np.exp(-s * 1.7 * (reading.y + step * dy))))
+        return np.sum(np.log1p(np.exp(-steepness * (reading.y + step * dy))))
 
     assert math.isclose(energy(0), value, rel_tol=1e-12)
     slope = sum(np.sum(gradient[name] * direction[name]) for name in gradient)

@@ -613,6 +613,7 @@ def regularizer(key, tensors, kappa=1.0):
     w, scales = carrier(key, tensors)
     reading = read_bits(key, w)
     s = 2.0 * key_bits(key) - 1
+    kappa = 1.0 if key.raw() else kappa
     t = s * kappa * reading.y
     value = float(np.sum(np.log1p(np.exp(-np.abs(t))) + np.maximum(0, -t)))
     slope = np.where(reading.erased, 0, -s * kappa / (1 + np.exp(np.clip(t, -700, 700))))
