@@ -1,5 +1,5 @@
 """Agreement with the reference library (Python package safetensors): files either side writes are read equal by the other, and on damaged files the two give the same
-verdict. WMK_MODEL_DUMP names the program tests/model/dump.c."""
+verdict. INTEROP_MODEL_DUMP names the program tests/model/dump.c."""
 import hashlib
 import json
 import os
@@ -15,7 +15,7 @@ np = pytest.importorskip("numpy")
 import safetensors  # noqa: E402
 from safetensors.numpy import load_file, save_file  # noqa: E402
 
-DUMP = os.environ["WMK_MODEL_DUMP"]
+DUMP = os.environ["INTEROP_MODEL_DUMP"]
 HOSTILE = pathlib.Path(__file__).parents[1] / "model" / "hostile"
 
 
