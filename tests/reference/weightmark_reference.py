@@ -544,7 +544,7 @@ def evidence(key, w, tries=1, threshold=64.0, redraws=0):
 
 
 def embed_cones(key, w, scales, margin):
-    """Rows with columns of their own (partition; direct and diff when normalised): the nearest w' with s_j score_j >= margin. For one trial, as in the text."""
+    """Rows with columns of their own (partition; direct and diff when normalised): the nearest w' with s_j score_j >= margin, in one trial."""
     m, s = key.columns(), 2.0 * key_bits(key) - 1
     movable = np.concatenate([np.broadcast_to(0 if r is None else np.asarray(r) != 0, (t.columns(key.carrier) // np.size(r), np.size(r))).reshape(-1)
                               for t, r in zip(key.targets, scales)]).astype(bool)
