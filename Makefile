@@ -32,7 +32,7 @@ demo:
 
 configure-tests:
 	@scripts/install-packages.sh build demo test
-	@$(CMAKE) -S . -B $(BUILD) -G Ninja -DWMK_TESTS=ON -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DWMK_PYTHON=$$(scripts/python-for-tests.sh $(BUILD)) $(CMAKE_FLAGS) >/dev/null
+	@$(CMAKE) -S . -B $(BUILD) -G Ninja -DWMK_TESTS=ON -DWMK_WERROR=ON -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DWMK_PYTHON=$$(scripts/python-for-tests.sh $(BUILD)) $(CMAKE_FLAGS) >/dev/null
 
 test: configure-tests
 	@$(CMAKE) --build $(BUILD) -j $(JOBS)
@@ -48,7 +48,7 @@ lint:
 
 sanitize:
 	@scripts/install-packages.sh build demo test
-	@$(CMAKE) -S . -B $(BUILD)-sanitize -G Ninja -DWMK_SANITIZE=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g" \
+	@$(CMAKE) -S . -B $(BUILD)-sanitize -G Ninja -DWMK_SANITIZE=ON -DWMK_WERROR=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g" \
 	  -DWMK_PYTHON=$$(scripts/python-for-tests.sh $(BUILD)) >/dev/null
 	@$(CMAKE) --build $(BUILD)-sanitize -j $(JOBS)
 	@$(CTEST) --test-dir $(BUILD)-sanitize --output-on-failure -LE 'slow|unsanitized'

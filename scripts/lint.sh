@@ -19,7 +19,7 @@ python3 scripts/check-docs.py
 echo "lint: clang, warnings are errors"
 cmake=/usr/bin/cmake
 [ -x $cmake ] || cmake=cmake
-$cmake -S . -B "$build" -G Ninja -DCMAKE_C_COMPILER=clang -DWMK_TESTS=ON -DWMK_BENCH=ON >/dev/null
+$cmake -S . -B "$build" -G Ninja -DCMAKE_C_COMPILER=clang -DWMK_WERROR=ON -DWMK_TESTS=ON -DWMK_BENCH=ON >/dev/null
 $cmake --build "$build" >"$build/log" 2>&1 || { grep -E 'error|warning' "$build/log"; exit 1; }
 echo "lint: clang-tidy"
 git ls-files 'src/*.c' 'cli/*.c' | xargs -P "$(nproc)" -n 4 clang-tidy --quiet -p "$build" 2>/dev/null >"$build/tidy" || { cat "$build/tidy"; exit 1; }

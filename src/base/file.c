@@ -34,7 +34,7 @@ static wmk_status open_regular(int *out, size_t *size, const char *path)
 
 wmk_status wmk_map_open(wmk_map *out, const char *path)
 {
-    int fd;
+    int fd = -1;
     wmk_map map = {NULL, 0};
     WMK_TRY(open_regular(&fd, &map.size, path));
     wmk_status status = WMK_OK;
@@ -58,8 +58,8 @@ void wmk_map_close(wmk_map *map)
 
 wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path, size_t limit)
 {
-    int fd;
-    size_t size, done = 0;
+    int fd = -1;
+    size_t size = 0, done = 0;
     unsigned char *bytes = NULL;
     WMK_TRY(open_regular(&fd, &size, path));
     wmk_status status =

@@ -118,7 +118,7 @@ static wmk_status redraw(wmk_evidence *e, const wmk_key *key, const wmk_vector *
             wmk_evidence other;
             uint32_t ties;
             wmk_evidence_count(&other, stranger, b, reading, &ties);
-            soft += other.z >= e->z;
+            soft += other.z >= e->z - 1e-9 * fabs(e->z); /* equal but for rounding is equal */
             /* by the share of right bits, since keys may lose different numbers of bits to zeros */
             hard += (uint64_t)(other.bits - other.bit_errors) * e->bits >= (uint64_t)(e->bits - e->bit_errors) * other.bits;
         }

@@ -33,7 +33,7 @@ wmk_status wmk_seal_close(wmk_seal *seal, const uint8_t seed[WMK_SEED_BYTES], co
     if (passphrase_bytes == 0) return wmk_fail(WMK_ERROR_ARGUMENT, "the passphrase is empty");
     randombytes_buf(seal->salt, sizeof seal->salt);
     randombytes_buf(seal->nonce, sizeof seal->nonce);
-    uint8_t *key;
+    uint8_t *key = NULL;
     WMK_TRY(box_key(&key, seal, passphrase, passphrase_bytes));
     crypto_aead_xchacha20poly1305_ietf_encrypt(seal->box, NULL, seed, WMK_SEED_BYTES, id, WMK_KEY_ID_BYTES, NULL, seal->nonce, key);
     sodium_free(key);
@@ -43,7 +43,7 @@ wmk_status wmk_seal_close(wmk_seal *seal, const uint8_t seed[WMK_SEED_BYTES], co
 wmk_status wmk_seal_open(uint8_t seed[WMK_SEED_BYTES], const wmk_seal *seal, const uint8_t id[WMK_KEY_ID_BYTES], const char *passphrase,
                          size_t passphrase_bytes)
 {
-    uint8_t *key;
+    uint8_t *key = NULL;
     WMK_TRY(box_key(&key, seal, passphrase, passphrase_bytes));
     int bad = crypto_aead_xchacha20poly1305_ietf_decrypt(seed, NULL, NULL, seal->box, sizeof seal->box, id, WMK_KEY_ID_BYTES, seal->nonce, key);
     sodium_free(key);

@@ -44,9 +44,10 @@ void wmk_reading_free(wmk_reading *reading)
 /* dot = X_j . w, scale = the length of w where row j sees it. raw: y keeps its own units (single-target mean). */
 static void settle(wmk_reading *r, uint32_t j, double dot, double scale, double deviation, bool raw, bool erased)
 {
+    erased = erased || !(deviation > 0); /* squares may underflow where the weights do not */
     r->erased[j] = erased;
     r->score[j] = erased ? 0 : dot / deviation;
-    r->y[j] = raw ? dot : erased ? 0 : dot / scale;
+    r->y[j] = erased ? 0 : raw ? dot : dot / scale;
     r->bit[j] = r->y[j] >= 0;
 }
 

@@ -8,7 +8,7 @@ typedef char name_text[NAME_CHARS];
 
 static const char *scoped(const wmk_layers *layers, name_text text, const char *name, const char *part)
 {
-    snprintf(text, NAME_CHARS, "%s%s%s", layers->scope, name, part);
+    if (snprintf(text, NAME_CHARS, "%s%s%s", layers->scope, name, part) >= NAME_CHARS) text[0] = '\0'; /* which the graph refuses */
     return text;
 }
 

@@ -176,11 +176,42 @@ static void unusable_views(void **state)
     naive_free(&set);
 }
 
+/* Weights whose squares underflow say nothing, as zeros do. */
+static void weights_too_small_to_square(void **state)
+{
+    (void)state;
+    double weights[4 * 9];
+    for (int i = 0; i < 4 * 9; i++) weights[i] = (i % 3 + 1) * 1e-200;
+    wmk_target target = {"w", "OHW", 3, {4, 3, 3}};
+    wmk_tensor_view view = {"w", WMK_F64, 3, {4, 3, 3}, "OHW", weights};
+    for (size_t s = 0; s < 4; s++) {
+        wmk_key_options options = WMK_KEY_OPTIONS_INIT;
+        options.scheme = schemes[s];
+        options.bits = 4;
+        options.targets = &target;
+        options.target_count = 1;
+        wmk_key *key;
+        wmk_reading *reading;
+        wmk_evidence evidence;
+        assert_ok(wmk_key_create(&key, &options));
+        assert_ok(wmk_mark_read(&reading, key, &view));
+        for (uint32_t j = 0; j < 4; j++) {
+            assert_true(reading->erased[j] && reading->y[j] == 0 && reading->score[j] == 0);
+        }
+        assert_ok(wmk_evidence_judge(&evidence, key, reading, 1, 64));
+        assert_int_equal(evidence.bits, 0);
+        assert_true(evidence.z == 0 && evidence.evidence_bits == 0);
+        wmk_reading_free(reading);
+        wmk_key_free(key);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_convolution_in_every_layout), cmocka_unit_test(several_targets_of_every_rank), cmocka_unit_test(many_tiles),
         cmocka_unit_test(same_bits_for_any_thread_count),  cmocka_unit_test(counts_and_erasures),           cmocka_unit_test(unusable_views),
+        cmocka_unit_test(weights_too_small_to_square),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
