@@ -35,10 +35,10 @@ rm -f probe.safetensors
 
 echo "== 1. A secret key: 256 bits for the second convolution of group 2, then training with the mark in it"
 run 0 keygen -o owner.key --host wrn-10-4 --target conv2 --scheme random --bits 256
-run 0 train --host wrn-10-4 --data fashion-mnist --key owner.key --epochs 1 --precision $precision --history marked.csv -o marked.safetensors
+run 0 train --host wrn-10-4 --data fashion-mnist --key owner.key --epochs 1 --augment none --precision $precision --history marked.csv -o marked.safetensors
 echo
 echo "== 2. The unmarked twin: the same training without the mark"
-run 0 train --host wrn-10-4 --data fashion-mnist --epochs 1 --precision $precision --history unmarked.csv -o unmarked.safetensors
+run 0 train --host wrn-10-4 --data fashion-mnist --epochs 1 --augment none --precision $precision --history unmarked.csv -o unmarked.safetensors
 
 echo
 echo "== 3. Whose model is it?"

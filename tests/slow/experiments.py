@@ -47,7 +47,7 @@ def key(name, *arguments):
 def train(name, *arguments, epochs=1):
     if not (folder / f"{name}.safetensors").exists():
         print(f"  training {name}", flush=True)
-        weightmark("train", "--epochs", epochs, "--precision", PRECISION, "--history", f"{name}.csv", "--quiet", *arguments, "-o", f"{name}.safetensors", "--force")
+        weightmark("train", "--epochs", epochs, "--augment", "none", "--precision", PRECISION, "--history", f"{name}.csv", "--quiet", *arguments, "-o", f"{name}.safetensors", "--force")
     return f"{name}.safetensors"
 
 
