@@ -41,10 +41,10 @@ static json_t *embed_json(const cli_call *call, const wmk_key *key, const wmk_em
                   json_number(summary->z_after), "errors_before", (int)summary->errors_before, "errors_after", (int)summary->errors_after,
                   "margin_reached", json_number(summary->margin_reached), "rounding_z", json_number(summary->rounding_z));
     if (settings->eq6) {
-        json_object_set_new(object, "eq6_distance", json_number(summary->eq6_distance));
-        json_object_set_new(object, "eq6_e_r", json_number(summary->eq6_e_r));
+        json_put(&object, "eq6_distance", json_number(summary->eq6_distance));
+        json_put(&object, "eq6_e_r", json_number(summary->eq6_e_r));
     }
-    json_object_set_new(object, "verification", verification ? verification : json_null());
+    json_put(&object, "verification", settings->dry_run ? json_null() : verification);
     return object;
 }
 

@@ -32,10 +32,10 @@ static json_t *reading_json(const wmk_key *key, const wmk_verification *found, c
     char id[WMK_KEY_ID_CHARS + 1];
     wmk_key_id(key, id);
     for (uint32_t j = 0; j < reading->T; j++) {
-        json_array_append_new(y, json_number(reading->y[j]));
-        if (reading->erased[j]) json_array_append_new(erased, json_integer(j));
+        json_append(&y, json_number(reading->y[j]));
+        if (reading->erased[j]) json_append(&erased, json_integer(j));
     }
-    for (size_t i = 0; i < found->tensor_count; i++) json_array_append_new(tensors, json_text(found->tensors[i]));
+    for (size_t i = 0; i < found->tensor_count; i++) json_append(&tensors, json_text(found->tensors[i]));
     return json_pack("{s:s, s:o, s:o, s:o, s:s, s:o}", "bits", bits, "y", y, "erased", erased, "tensors", tensors, "key_id", id, "model",
                      json_text(path));
 }

@@ -40,9 +40,9 @@ static json_t *model_json(const wmk_model *model, const wmk_targets *targets)
     for (size_t i = 0; i < wmk_model_tensor_count(model); i++) {
         const wmk_tensor_view *view = &wmk_model_tensor_at(model, i)->view;
         const wmk_target *target = target_of(targets, &next, view->name);
-        json_array_append_new(tensors, json_pack("{s:o, s:s, s:o, s:b, s:I}", "name", json_text(view->name), "dtype", wmk_dtype_name(view->dtype),
-                                                 "shape", shape_json(view->rank, view->shape), "embeddable", target != NULL, "m",
-                                                 (json_int_t)(target ? mean_m(target) : 0)));
+        json_append(&tensors,
+                    json_pack("{s:o, s:s, s:o, s:b, s:I}", "name", json_text(view->name), "dtype", wmk_dtype_name(view->dtype), "shape",
+                              shape_json(view->rank, view->shape), "embeddable", target != NULL, "m", (json_int_t)(target ? mean_m(target) : 0)));
     }
     return json_pack("{s:s, s:o}", "format", wmk_model_format(model), "tensors", tensors);
 }

@@ -181,9 +181,9 @@ static json_t *report_json(const report_settings *settings, const report_run *ru
 {
     json_t *list = json_array();
     for (size_t i = 0; i < count; i++)
-        json_array_append_new(list, json_pack("{s:o, s:o, s:o, s:o}", "label", json_text(runs[i].label), "test_error",
-                                              json_number(runs[i].test_error), "e_r", json_number(runs[i].key ? runs[i].e_r : NAN), "verification",
-                                              runs[i].key ? verdict_json(runs[i].key, &runs[i].found, runs[i].path) : json_null()));
+        json_append(&list, json_pack("{s:o, s:o, s:o, s:o}", "label", json_text(runs[i].label), "test_error", json_number(runs[i].test_error), "e_r",
+                                     json_number(runs[i].key ? runs[i].e_r : NAN), "verification",
+                                     runs[i].key ? verdict_json(runs[i].key, &runs[i].found, runs[i].path) : json_null()));
     return json_pack("{s:o, s:o}", "report", json_text(settings->output), "runs", list);
 }
 

@@ -93,6 +93,22 @@ void print_name(const char *name, int width)
 
 json_t *json_number(double value) { return isfinite(value) ? json_real(value) : json_null(); }
 
+static void drop(json_t **whole)
+{
+    json_decref(*whole);
+    *whole = NULL;
+}
+
+void json_append(json_t **array, json_t *value)
+{
+    if (json_array_append_new(*array, value) != 0) drop(array);
+}
+
+void json_put(json_t **object, const char *name, json_t *value)
+{
+    if (json_object_set_new(*object, name, value) != 0) drop(object);
+}
+
 void make_utf8(char *text)
 {
     json_t *string = json_string(text);

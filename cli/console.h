@@ -22,6 +22,10 @@ void print_name(const char *name, int width);
 int print_json(const cli_call *call, json_t *object);
 /* A real number, or null where it is none. */
 json_t *json_number(double value);
+/* Adds a value, which is taken over. Where memory runs out the whole becomes NULL, which json_pack and print_json pass on as a failure: a
+ * list is complete or absent. */
+void json_append(json_t **array, json_t *value);
+void json_put(json_t **object, const char *name, json_t *value);
 /* Text that is no UTF-8 (file names and arguments may be anything) loses every byte beyond ASCII to '?'. */
 void make_utf8(char *text);
 /* A string, made UTF-8. */

@@ -64,7 +64,7 @@ void shape_text(uint32_t rank, const uint64_t *shape, char *text, size_t size)
 json_t *shape_json(uint32_t rank, const uint64_t *shape)
 {
     json_t *array = json_array();
-    for (uint32_t i = 0; i < rank; i++) json_array_append_new(array, json_integer((json_int_t)shape[i]));
+    for (uint32_t i = 0; i < rank; i++) json_append(&array, json_integer((json_int_t)shape[i]));
     return array;
 }
 
@@ -83,8 +83,8 @@ json_t *key_json(const wmk_key *key, const char *path)
     created_text(key, created);
     for (size_t i = 0; i < wmk_key_target_count(key); i++) {
         const wmk_target *target = wmk_key_target(key, i);
-        json_array_append_new(targets, json_pack("{s:o, s:s, s:o}", "name", json_text(target->name), "layout", target->layout, "shape",
-                                                 shape_json(target->rank, target->shape)));
+        json_append(&targets, json_pack("{s:o, s:s, s:o}", "name", json_text(target->name), "layout", target->layout, "shape",
+                                        shape_json(target->rank, target->shape)));
     }
     return json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:o, s:b, s:s, s:o}", "key", json_text(path), "key_id", id, "scheme",
                      wmk_scheme_name(wmk_key_scheme(key)), "carrier", wmk_carrier_name(wmk_key_carrier(key)), "bits", (int)wmk_key_bit_count(key),

@@ -32,7 +32,7 @@ json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, c
     char id[WMK_KEY_ID_CHARS + 1];
     json_t *tensors = json_array();
     wmk_key_id(key, id);
-    for (size_t i = 0; i < verification->tensor_count; i++) json_array_append_new(tensors, json_text(verification->tensors[i]));
+    for (size_t i = 0; i < verification->tensor_count; i++) json_append(&tensors, json_text(verification->tensors[i]));
     return json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o}", "verdict", wmk_verdict_name(evidence->verdict), "bits",
                      (int)evidence->bits, "bit_errors", (int)evidence->bit_errors, "ber", json_number(evidence->ber), "z", json_number(evidence->z),
                      "log10_p", json_number(evidence->log10_p), "evidence_bits", json_number(evidence->evidence_bits), "tries",
