@@ -6,6 +6,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/json.h"
+
 enum { MESSAGE_BYTES = 1024 };
 static _Thread_local char message[MESSAGE_BYTES];
 
@@ -23,11 +25,17 @@ const char *wmk_status_name(wmk_status status)
 #define TEXT(x) TEXT_(x)
 const char *wmk_version(void) { return TEXT(WMK_VERSION_MAJOR) "." TEXT(WMK_VERSION_MINOR) "." TEXT(WMK_VERSION_PATCH); }
 
-/* Hostile names may hold terminal escapes; bytes of UTF-8 are let through. */
+/* Hostile names may hold terminal escapes, also as the C1 controls U+0080 to U+009F; other characters of UTF-8 are let through. What is no UTF-8, as a
+ * character that was cut in two at the end of the room, becomes '?' too. */
 static void make_printable(char *text)
 {
-    for (; *text; text++)
-        if ((unsigned char)*text < ' ' || *text == 127) *text = '?';
+    const unsigned char *end = (const unsigned char *)text + strlen(text);
+    for (unsigned char *at = (unsigned char *)text; at < end;) {
+        size_t length = wmk_utf8_length(at, end);
+        bool control = *at < ' ' || *at == 127 || (*at == 0xc2 && at[1] < 0xa0);
+        if (length == 0 || control) *at = '?', length = 1;
+        at += length;
+    }
 }
 
 /* The text is formatted aside first: an argument may be the present message. */

@@ -9,7 +9,8 @@
 
 /* Sets this thread's message and returns `status`, so that a failing check is one line:
  *     if (count > limit) return wmk_fail(WMK_ERROR_INPUT, "%s: header of %zu bytes, at most %zu are allowed", path, ...);
- * Name what, where and which rule. Control characters in the result are replaced by '?', so hostile names are safe to print. */
+ * Name what, where and which rule. Control characters in the result, and what is no UTF-8, are replaced by '?', so hostile names are
+ * safe to print. */
 __attribute__((format(printf, 2, 3))) wmk_status wmk_fail(wmk_status status, const char *format, ...);
 
 /* wmk_fail(WMK_ERROR_SYSTEM, "<format>: <strerror(errno)>"); ENOENT and ENOTDIR become WMK_ERROR_MISSING, ENOMEM

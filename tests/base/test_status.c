@@ -30,6 +30,10 @@ static void message_is_one_printable_line(void **state)
     (void)state;
     assert_int_equal(wmk_fail(WMK_ERROR_INPUT, "tensor \"%s\"", "a\n\x1b[31mb\x7f\xc3\xa9"), WMK_ERROR_INPUT);
     assert_string_equal(wmk_error_message(), "tensor \"a??[31mb?\xc3\xa9\"");
+    wmk_fail(WMK_ERROR_INPUT, "%s",
+             "a\xc2\x9b"
+             "2Jb\xc2\xa0\x9b\xe2\x82"); /* CSI as one character; a space that is none; no UTF-8 */
+    assert_string_equal(wmk_error_message(), "a??2Jb\xc2\xa0???");
     char longer[4096];
     memset(longer, 'x', sizeof longer);
     longer[sizeof longer - 1] = 0;
@@ -37,6 +41,9 @@ static void message_is_one_printable_line(void **state)
     assert_int_equal(strlen(wmk_error_message()), 1023);
     wmk_fail_within(WMK_ERROR_INPUT, "%s", longer);
     assert_int_equal(strlen(wmk_error_message()), 1023);
+    memcpy(longer + 1021, "\xe2\x82\xac", 3); /* a character of which the last byte has no room */
+    wmk_fail(WMK_ERROR_INPUT, "%s", longer);
+    assert_string_equal(wmk_error_message() + 1020, "x??");
 }
 
 static void the_present_message_may_be_an_argument(void **state)
