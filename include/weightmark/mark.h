@@ -111,7 +111,7 @@ typedef struct wmk_reading {
     double *score;   /* [T] y in units of its deviation in a model made without the key: y itself when normalised; when raw, y_j over ||w restricted to
                         row j's support|| (random, partition) or over the RMS of w times ||X_j|| (direct, diff) */
     uint8_t *bit;    /* [T] 1 when y >= 0 */
-    uint8_t *erased; /* [T] 1 when row j's support holds nothing but zeros or missing weights: it says nothing */
+    uint8_t *erased; /* [T] 1 when row j's support holds nothing but zeros, missing weights or f64 values too small to square: it says nothing */
     uint64_t weights_read;
     uint64_t weights_missing; /* weights of targets whose data was NULL (carrier weights) */
 } wmk_reading;

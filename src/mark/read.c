@@ -41,13 +41,16 @@ void wmk_reading_free(wmk_reading *reading)
     free(reading);
 }
 
-/* dot = X_j . w, scale = the length of w where row j sees it. raw: y keeps its own units (single-target mean). */
-static void settle(wmk_reading *r, uint32_t j, double dot, double scale, double deviation, bool raw, bool erased)
+/* Below this a length has lost digits to squares that underflowed (2^48 of them, each off by 2^-1075 at most), and a score over it could be of any size. */
+#define LENGTH_LEAST 0x1p-480
+
+/* dot = X_j . w, length that of w where row j sees it, deviation of dot in a model made without the key. raw: y keeps its own units (single-target mean). */
+static void settle(wmk_reading *r, uint32_t j, double dot, double length, double deviation, bool raw)
 {
-    erased = erased || !(deviation > 0); /* squares may underflow where the weights do not */
+    bool erased = length < LENGTH_LEAST;
     r->erased[j] = erased;
     r->score[j] = erased ? 0 : dot / deviation;
-    r->y[j] = erased ? 0 : raw ? dot : dot / scale;
+    r->y[j] = erased ? 0 : raw ? dot : dot / length;
     r->bit[j] = r->y[j] >= 0;
 }
 
@@ -77,7 +80,7 @@ static wmk_status read_random(wmk_reading *r, const wmk_key *key, const wmk_vect
     }
     free(w);
     double length = sqrt(squares);
-    for (uint32_t j = 0; j < r->T; j++) settle(r, j, r->y[j], length, length, !vector->normalized, length == 0);
+    for (uint32_t j = 0; j < r->T; j++) settle(r, j, r->y[j], length, length, !vector->normalized);
     return WMK_OK;
 }
 
@@ -102,7 +105,7 @@ static wmk_status read_columns(wmk_reading *r, const wmk_key *key, const wmk_vec
         wmk_vector_block(vector, column[j], 1, &plus);
         if (diff) wmk_vector_block(vector, column[r->T + j], 1, &minus);
         double length = diff ? sqrt(plus * plus + minus * minus) : fabs(plus);
-        settle(r, j, plus - minus, length, vector->normalized ? length : raw, !vector->normalized, length == 0);
+        settle(r, j, plus - minus, length, vector->normalized ? length : raw, !vector->normalized);
     }
 done:
     sodium_memzero(column, (size_t)r->T * 2 * sizeof *column);
@@ -163,7 +166,7 @@ static wmk_status read_partition(wmk_reading *r, const wmk_key *key, const wmk_v
         pair all = to.sum[j];
         for (uint32_t c = 1; c < chunks; c++) all += to.sum[(size_t)c * r->T + j];
         double length = sqrt(all[1]);
-        settle(r, j, all[0], length, length, !vector->normalized, length == 0);
+        settle(r, j, all[0], length, length, !vector->normalized);
     }
 done:
     wmk_free_aligned(to.sum);

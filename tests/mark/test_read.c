@@ -206,12 +206,49 @@ static void weights_too_small_to_square(void **state)
     }
 }
 
+/* A length of which most squares underflow and one does not is far too short: a score over it would be evidence made of rounding. */
+static void lengths_that_lost_their_digits(void **state)
+{
+    (void)state;
+    enum { COLUMNS = 64 * 64 };
+    static double weights[COLUMNS];
+    for (int i = 0; i < COLUMNS; i++) weights[i] = 1.5e-162; /* squared: less than half of the smallest double */
+    weights[COLUMNS / 2] = 2e-162;                           /* squared: more */
+    wmk_target target = {"w", "OHW", 3, {1, 64, 64}};
+    wmk_tensor_view view = {"w", WMK_F64, 3, {1, 64, 64}, "OHW", weights};
+    for (int seed = 0; seed < 4; seed++) {
+        const uint8_t seeds[WMK_SEED_BYTES] = {(uint8_t)seed};
+        wmk_key_options options = WMK_KEY_OPTIONS_INIT;
+        options.bits = 64;
+        options.seed = seeds;
+        options.targets = &target;
+        options.target_count = 1;
+        wmk_key *key;
+        wmk_reading *reading;
+        assert_ok(wmk_key_create(&key, &options));
+        assert_ok(wmk_mark_read(&reading, key, &view));
+        for (uint32_t j = 0; j < 64; j++) assert_true(reading->erased[j] && reading->y[j] == 0 && reading->score[j] == 0);
+        wmk_reading_free(reading);
+        for (int i = 0; i < COLUMNS; i++) weights[i] *= 0x1p130; /* all squares are doubles: read as any other */
+        assert_ok(wmk_mark_read(&reading, key, &view));
+        for (uint32_t j = 0; j < 64; j++) assert_true(!reading->erased[j] && fabs(reading->score[j]) < 6);
+        wmk_reading_free(reading);
+        for (int i = 0; i < COLUMNS; i++) weights[i] *= 0x1p-130;
+        wmk_key_free(key);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(one_convolution_in_every_layout), cmocka_unit_test(several_targets_of_every_rank), cmocka_unit_test(many_tiles),
-        cmocka_unit_test(same_bits_for_any_thread_count),  cmocka_unit_test(counts_and_erasures),           cmocka_unit_test(unusable_views),
+        cmocka_unit_test(one_convolution_in_every_layout),
+        cmocka_unit_test(several_targets_of_every_rank),
+        cmocka_unit_test(many_tiles),
+        cmocka_unit_test(same_bits_for_any_thread_count),
+        cmocka_unit_test(counts_and_erasures),
+        cmocka_unit_test(unusable_views),
         cmocka_unit_test(weights_too_small_to_square),
+        cmocka_unit_test(lengths_that_lost_their_digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
