@@ -133,7 +133,8 @@ static void normalize_mean(wmk_vector *v, size_t t)
     for (uint64_t p = 0; p < place->per_filter; p++) w[p] *= v->inverse[t];
 }
 
-static wmk_status take_mean(wmk_vector *v, size_t t)
+/* name: for messages, here and in take_rms. */
+static wmk_status take_mean(wmk_vector *v, size_t t, const char *name)
 {
     const wmk_place *place = &v->place[t];
     double *sums = NULL;
@@ -149,7 +150,7 @@ static wmk_status take_mean(wmk_vector *v, size_t t)
         v->mean[place->column + position[s]] = mean;
         check += mean * mean;
     }
-    if (!isfinite(check)) WMK_TRY_GOTO(status, wmk_view_not_finite(&v->views[t], place), done);
+    if (!isfinite(check)) WMK_TRY_GOTO(status, wmk_view_not_finite(&v->views[t], place, name), done);
     v->rms[t] = v->inverse[t] = 1;
     if (v->normalized) normalize_mean(v, t);
 done:
@@ -158,13 +159,13 @@ done:
     return status;
 }
 
-static wmk_status take_rms(wmk_vector *v, size_t t)
+static wmk_status take_rms(wmk_vector *v, size_t t, const char *name)
 {
     const wmk_place *place = &v->place[t];
     double *rms = v->rms + place->filter, *inverse = v->inverse + place->filter;
     wmk_view_filter_squares(&v->views[t], place, rms);
     for (uint64_t f = 0; f < place->filters; f++) {
-        if (!isfinite(rms[f])) return wmk_view_not_finite(&v->views[t], place);
+        if (!isfinite(rms[f])) return wmk_view_not_finite(&v->views[t], place, name);
         rms[f] = sqrt(rms[f] / (double)place->per_filter);
         inverse[f] = rms[f] > 0 ? 1 / rms[f] : 0;
     }
@@ -192,7 +193,8 @@ wmk_status wmk_vector_open(wmk_vector *out, const wmk_key *key, const wmk_tensor
         }
         present++;
         v.weights_read += weights;
-        WMK_TRY_GOTO(status, mean ? take_mean(&v, t) : take_rms(&v, t), failed);
+        const char *name = wmk_view_name(key, views, t);
+        WMK_TRY_GOTO(status, mean ? take_mean(&v, t, name) : take_rms(&v, t, name), failed);
     }
     if (present == 0) {
         status = wmk_fail(WMK_ERROR_MISSING, "none of the key's %zu target tensors is there (%s ...)", v.count, wmk_view_name(key, views, 0));

@@ -52,8 +52,8 @@ void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place
 void wmk_view_filter_sums(const wmk_tensor_view *view, const wmk_place *place, double *sums);
 /* `count` elements from number `element` on, as double. */
 void wmk_view_read(const wmk_tensor_view *view, uint64_t element, size_t count, double *out);
-/* INPUT, naming the first element that is no finite number, or one whose square is not. */
-wmk_status wmk_view_not_finite(const wmk_tensor_view *view, const wmk_place *place);
+/* INPUT, naming the first element of tensor `name` that is no finite number, or one whose square is not. */
+wmk_status wmk_view_not_finite(const wmk_tensor_view *view, const wmk_place *place, const char *name);
 /* The name to put into a message. */
 const char *wmk_view_name(const wmk_key *key, const wmk_tensor_view *views, size_t target);
 

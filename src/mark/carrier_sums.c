@@ -128,9 +128,8 @@ void wmk_view_filter_sums(const wmk_tensor_view *view, const wmk_place *place, d
         }
 }
 
-wmk_status wmk_view_not_finite(const wmk_tensor_view *view, const wmk_place *place)
+wmk_status wmk_view_not_finite(const wmk_tensor_view *view, const wmk_place *place, const char *name)
 {
-    const char *name = view->name != NULL ? view->name : "(unnamed)";
     uint64_t count = place->filters * place->per_filter;
     double largest = 0;
     uint64_t at = 0;

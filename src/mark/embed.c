@@ -134,6 +134,7 @@ static wmk_status read_back(const held *h, void *const *outputs, bool exact, wmk
         if (exact) views[t].dtype = WMK_F64;
     }
     wmk_status status = wmk_mark_read(out, h->e->key, views);
+    if (status == WMK_ERROR_INPUT) status = wmk_fail_within(WMK_ERROR_NUMERIC, "the change does not fit the stored type"); /* the views were finite */
     free(views);
     return status;
 }
@@ -316,8 +317,9 @@ static wmk_status embed_held(wmk_embedding *e)
 
 static wmk_status check_call(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options)
 {
-    if (options->struct_size < sizeof *options)
-        return wmk_fail(WMK_ERROR_ARGUMENT, "embed options of %zu bytes: use WMK_EMBED_OPTIONS_INIT", options->struct_size);
+    if (options->struct_size != sizeof *options)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "embed options of %zu bytes, this library's are %zu: use WMK_EMBED_OPTIONS_INIT", options->struct_size,
+                        sizeof *options);
     if (options->eq6) {
         if (!(options->lambda > 0) || !isfinite(options->lambda))
             return wmk_fail(WMK_ERROR_ARGUMENT, "lambda of %g: eq. 6 wants one above 0", options->lambda);
@@ -372,6 +374,7 @@ wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void
     if (status == WMK_OK && summary != NULL) *summary = e.summary;
     wmk_reading_free(e.before);
     wmk_vector_close(&e.vector);
+    if (e.sign != NULL) sodium_memzero(e.sign, key->T * sizeof *e.sign); /* b */
     free(e.sign);
     free(e.margin);
     free(e.cone);

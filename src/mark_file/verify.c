@@ -93,7 +93,9 @@ static wmk_status any_tensor(wmk_verification *out, const wmk_model *model, cons
 
 wmk_status wmk_model_verify(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options)
 {
-    if (options->struct_size != sizeof *options) return wmk_fail(WMK_ERROR_ARGUMENT, "verify: options of another version");
+    if (options->struct_size != sizeof *options)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "verify options of %zu bytes, this library's are %zu: use WMK_VERIFY_OPTIONS_INIT", options->struct_size,
+                        sizeof *options);
     if (options->tries == 0 || !(options->threshold_bits > 0)) return wmk_fail(WMK_ERROR_ARGUMENT, "verify: tries and threshold must be above 0");
     if (!options->tensor && !options->any_tensor) return by_name(out, model, key, options);
     if (options->tensor && options->any_tensor) return wmk_fail(WMK_ERROR_ARGUMENT, "verify: one tensor is named and any is asked for");

@@ -344,12 +344,35 @@ static void what_cannot_be(void **state)
     free(out);
 }
 
+/* A finite model of which the change leaves what its type holds: the margin's fault, not the input's. */
+static void change_beyond_the_type(void **state)
+{
+    (void)state;
+    naive_set set = {0};
+    naive_add(&set, 1, 1, 1, 64, 2, "OI");
+    for (size_t i = 0; i < naive_size(&set.tensor[0]); i++) set.tensor[0].value[i] = i % 6 < 3 ? 65504 : -65504; /* the largest of binary16 */
+    naive_set_layout(&set, 0, "OI", WMK_F16, 0);
+    unsigned char stored[128 * 2];
+    void *out = stored;
+    wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
+    options.margin = 2;
+    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+        wmk_key *key = naive_key(&set, WMK_SCHEME_PARTITION, (wmk_carrier)c, 4, false, 1);
+        assert_fails(wmk_mark_embed(key, set.view, &out, &options, NULL), WMK_ERROR_NUMERIC,
+                     c == WMK_CARRIER_MEAN ? "does not fit the stored type: tensor layer0: element" : "grow");
+        wmk_key_free(key);
+    }
+    options.struct_size++;
+    assert_fails(wmk_mark_embed(NULL, set.view, &out, &options, NULL), WMK_ERROR_ARGUMENT, "WMK_EMBED_OPTIONS_INIT");
+    naive_free(&set);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(margins_hold_as_stored), cmocka_unit_test(cost_of_a_strong_mark),
         cmocka_unit_test(change_is_the_smallest), cmocka_unit_test(equation_6),
-        cmocka_unit_test(what_cannot_be),
+        cmocka_unit_test(what_cannot_be),         cmocka_unit_test(change_beyond_the_type),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -157,6 +157,9 @@ static void unusable_views(void **state)
             memcpy(set.tensor[0].bytes + 4 * 1234, &bad[i], 4);
             assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_INPUT, "layer0: element 1234");
             assert_non_null(strstr(wmk_error_message(), word[i]));
+            set.view[0].name = NULL; /* the key's name then stands in */
+            assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_INPUT, "layer0: element 1234");
+            set.view[0].name = "layer0";
         }
         naive_set_layout(&set, 0, "OIHW", WMK_F64, 1);
         double huge = 1e200;
