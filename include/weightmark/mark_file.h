@@ -41,17 +41,19 @@ typedef struct wmk_verification {
     size_t tensor_count;
     size_t tensors_missing;
 } wmk_verification;
-WMK_EXPORT void wmk_verification_free(wmk_verification *verification); /* frees the contents */
+WMK_EXPORT void wmk_verification_free(wmk_verification *verification); /* frees the contents; a zeroed struct is allowed */
 
-/* Looks for `key` in `model`. Targets are found by name; missing ones are erasures for a weights key (MISSING when none is there);
- * a shape that differs is MISMATCH. Other statuses as wmk_mark_read. */
+/* Looks for `key` in `model`. Targets are found by name; missing ones are erasures (MISSING when none is there); a shape that differs is MISMATCH.
+ * ARGUMENT: an option out of its range, `tensor` and `any_tensor` together, either for a key of several tensors. Other statuses as wmk_mark_verify.
+ * The caller frees *out with wmk_verification_free. */
 WMK_EXPORT wmk_status wmk_model_verify(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options);
 
 /* Told what the mark changes when that is computed and nothing has appeared at `path` yet. Non-zero: stop here. */
 typedef int (*wmk_embed_confirm_fn)(const wmk_embed_summary *summary, void *payload);
 
 /* Marks a copy of `model` at `path` (wmk_mark_embed, then a patch). Nothing is left at `path` on failure. confirm: may be NULL; when it stops the work, nothing is
- * left at `path` and the status is INTERRUPTED. summary may be NULL. */
+ * left at `path` and the status is INTERRUPTED. summary may be NULL; it is set on success, and by INTERRUPTED to what would have been done.
+ * MISSING: one of the key's tensors; EXISTS unless `replace`; SYSTEM; other statuses as wmk_mark_embed. */
 WMK_EXPORT wmk_status wmk_model_embed(const wmk_model *model, const wmk_key *key, const char *path, bool replace, const wmk_embed_options *options,
                                       wmk_embed_confirm_fn confirm, void *payload, wmk_embed_summary *summary);
 

@@ -69,8 +69,8 @@ static wmk_status check_fit(const embedding *job)
 wmk_status wmk_model_embed(const wmk_model *model, const wmk_key *key, const char *path, bool replace, const wmk_embed_options *options,
                            wmk_embed_confirm_fn confirm, void *payload, wmk_embed_summary *summary)
 {
-    wmk_embed_summary own;
-    embedding job = {model, key, options, confirm, payload, summary ? summary : &own, NULL, NULL};
+    wmk_embed_summary own = {0};
+    embedding job = {model, key, options, confirm, payload, &own, NULL, NULL};
     size_t count = wmk_key_target_count(key), missing;
     wmk_patch *patch = NULL;
     wmk_status status;
@@ -83,6 +83,7 @@ wmk_status wmk_model_embed(const wmk_model *model, const wmk_key *key, const cha
     status = wmk_patch_commit(patch);
     patch = NULL;
 done:
+    if (summary && (status == WMK_OK || status == WMK_ERROR_INTERRUPTED)) *summary = own;
     wmk_patch_abort(patch);
     free(job.outputs);
     free(job.views);

@@ -82,5 +82,10 @@ wmk_status wmk_views_of_key(wmk_tensor_view *views, size_t *missing, const wmk_m
 
 wmk_status wmk_fail_in_model(wmk_status status, const wmk_model *model)
 {
-    return status == WMK_OK || status == WMK_ERROR_UNSUPPORTED ? status : wmk_fail_within(status, "%s", wmk_model_path(model));
+    static const char begin[] = "not supported: "; /* which stays in front */
+    const char *message = wmk_error_message();
+    if (status == WMK_OK) return status;
+    if (status == WMK_ERROR_UNSUPPORTED && strncmp(message, begin, sizeof begin - 1) == 0)
+        return wmk_fail(status, "%s%s: %s", begin, wmk_model_path(model), message + sizeof begin - 1);
+    return wmk_fail_within(status, "%s", wmk_model_path(model));
 }

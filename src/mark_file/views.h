@@ -17,7 +17,7 @@ bool wmk_view_fits(const wmk_tensor_view *view, const wmk_target *target);
 /* MISSING: the model has no tensor `name`; the message lists the nearest names. */
 wmk_status wmk_no_such_tensor(const wmk_model *model, const char *name);
 
-/* Puts the model's path before the present message of a failure, except where that must begin "not supported:". Returns status. */
+/* Puts the model's path before the present message of a failure, but after "not supported: " where it begins so. Returns status. */
 wmk_status wmk_fail_in_model(wmk_status status, const wmk_model *model);
 
 #endif

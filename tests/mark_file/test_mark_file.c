@@ -270,16 +270,27 @@ static int decline(const wmk_embed_summary *summary, void *payload)
     return access(marked_path, F_OK) == 0 ? 2 : 1;
 }
 
+static int take_the_place(const wmk_embed_summary *summary, void *payload)
+{
+    (void)summary, (void)payload;
+    FILE *other = fopen(marked_path, "w");
+    return other == NULL || fclose(other) != 0;
+}
+
 static void test_embed_confirm(void **state)
 {
     (void)state;
     double z = 0;
+    wmk_embed_summary summary = {0};
     const wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
     wmk_key *key = key_for("conv", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 1);
     wmk_model *model = opened(model_path);
-    assert_fails(wmk_model_embed(model, key, marked_path, false, &options, decline, &z, NULL), WMK_ERROR_INTERRUPTED, "nothing was written");
-    assert_true(z > 50);
+    assert_fails(wmk_model_embed(model, key, marked_path, false, &options, decline, &z, &summary), WMK_ERROR_INTERRUPTED, "nothing was written");
+    assert_true(z > 50 && summary.z_after == z);
     assert_int_equal(access(marked_path, F_OK), -1);
+    summary.z_after = -1; /* any other failure leaves it alone: here one at the end, where the target appears while the copy is made */
+    assert_fails(wmk_model_embed(model, key, marked_path, false, &options, take_the_place, NULL, &summary), WMK_ERROR_EXISTS, marked_path);
+    assert_true(summary.z_after == -1);
     wmk_model_close(model);
     wmk_key_free(key);
 }
@@ -322,6 +333,7 @@ static void test_mismatch(void **state)
     assert_ok(wmk_key_create(&key, &options));
     assert_fails(verify_at(&found, model_path, key, NULL, false), WMK_ERROR_UNSUPPORTED, "quantised");
     assert_int_equal(strncmp(wmk_error_message(), "not supported:", 14), 0);
+    assert_non_null(strstr(wmk_error_message(), model_path));
     assert_fails(embed_at(model_path, key, marked_path, false), WMK_ERROR_UNSUPPORTED, "quantised");
     assert_int_equal(strncmp(wmk_error_message(), "not supported:", 14), 0);
     wmk_key_free(key);
@@ -363,10 +375,14 @@ static void test_other_tensor(void **state)
     (void)state;
     wmk_verification named, any, twice;
     wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
+    wmk_verification none;
     wmk_key *key = key_for("conv2.0.conv1.weight", WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN, 5),
             *all = key_for("all", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 5);
     assert_ok(embed_at(model_path, key, marked_path, false));
     wmk_model *marked = opened(marked_path);
+    options.struct_size--;
+    assert_fails(wmk_model_verify(&none, marked, key, &options), WMK_ERROR_ARGUMENT, "WMK_VERIFY_OPTIONS_INIT");
+    options.struct_size++;
     wmk_tensor_view views[LAYERS];
     size_t count = wmk_model_tensor_count(marked);
     for (size_t i = 0; i < count; i++) {
