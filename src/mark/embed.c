@@ -13,8 +13,6 @@
 #include "mark/read.h"
 #include "mark/x.h"
 
-#define NO_ROW UINT16_MAX
-
 wmk_status wmk_embed_impossible(const wmk_embedding *e, uint32_t j, double most)
 {
     if (most == 0 || e->before->erased[j])
@@ -69,7 +67,7 @@ static wmk_status change_rows(held *h)
         bool mean = e->vector.carrier == WMK_CARRIER_MEAN;
         uint64_t each = mean ? 1 : place->filters;
         for (uint64_t i = 0; i < place->per_filter * each; i++, c++) {
-            if (h->row[c] == NO_ROW) continue;
+            if (h->row[c] == WMK_NO_ROW) continue;
             double *s = sum + (size_t)h->row[c] * 3, w = h->w0[c];
             s[0] += h->sign[c] * w;
             s[1] += w * w;
@@ -84,7 +82,7 @@ static wmk_status change_rows(held *h)
     if (status != WMK_OK) return status;
     for (uint64_t c = 0; c < m; c++) {
         h->w[c] = h->w0[c];
-        if (h->row[c] == NO_ROW) continue;
+        if (h->row[c] == WMK_NO_ROW) continue;
         uint16_t j = h->row[c];
         h->w[c] = e->cone[j].scale * h->w0[c] + e->cone[j].add * e->sign[j] * h->sign[c];
     }
@@ -258,24 +256,7 @@ static wmk_status deal_rows(held *h)
     const wmk_key *key = h->e->key;
     WMK_TRY(wmk_alloc(&h->row, key->M, sizeof *h->row));
     WMK_TRY(wmk_alloc(&h->sign, key->M, 1));
-    if (key->scheme == WMK_SCHEME_PARTITION) {
-        wmk_x_deal(key, 0, key->M, h->row, h->sign);
-        return WMK_OK;
-    }
-    bool diff = key->scheme == WMK_SCHEME_DIFF;
-    uint64_t *column = NULL;
-    WMK_TRY(wmk_alloc(&column, (size_t)key->T * 2, sizeof *column));
-    wmk_status status = wmk_x_columns(key, column, diff ? column + key->T : NULL);
-    if (status == WMK_OK) {
-        memset(h->row, 0xff, key->M * sizeof *h->row);
-        for (uint32_t j = 0; j < key->T * (diff ? 2u : 1u); j++) {
-            h->row[column[j]] = (uint16_t)(j % key->T);
-            h->sign[column[j]] = j < key->T ? 1 : -1;
-        }
-    }
-    sodium_memzero(column, (size_t)key->T * 2 * sizeof *column);
-    free(column);
-    return status;
+    return wmk_x_rows(key, h->row, h->sign);
 }
 
 static wmk_status open_held(held *h, bool shared)

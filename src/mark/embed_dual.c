@@ -65,6 +65,9 @@ failed:
 
 void wmk_dual_close(wmk_dual *dual)
 {
+    size_t cells = dual->diagonal ? dual->T : (size_t)dual->T * dual->T; /* of X and b */
+    if (dual->gram != NULL) sodium_memzero(dual->gram, cells * sizeof *dual->gram);
+    if (dual->work != NULL) sodium_memzero(dual->work, cells * sizeof *dual->work);
     free(dual->gram);
     free(dual->dot);
     free(dual->multiplier);
@@ -167,7 +170,8 @@ static wmk_status feasible(const wmk_dual *d, floors *f, const double *margin)
     double least = INFINITY;
     for (uint32_t j = 0; j < d->T; j++) least = fmin(least, margin[j]);
     if (!done)
-        return wmk_fail(WMK_ERROR_NUMERIC, "margin %.4g cannot be met: %u bits on %llu values have no solution", least, d->T, (unsigned long long)d->m);
+        return wmk_fail(WMK_ERROR_NUMERIC, "margin %.4g cannot be met: %u bits on %llu values have no solution", least, d->T,
+                        (unsigned long long)d->m);
     return wmk_fail(WMK_ERROR_NUMERIC, "margin %.4g cannot be met: %u bits on %llu values allow less than %.4g", least, d->T,
                     (unsigned long long)d->m, least / sqrt(squares));
 }

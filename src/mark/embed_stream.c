@@ -1,5 +1,6 @@
 /* mark/embed_stream.c - partition over single weights: read, try without writing until the margins hold as stored, write. */
 #include <math.h>
+#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -219,6 +220,7 @@ wmk_status wmk_embed_stream(wmk_embedding *e)
     for (uint32_t j = 0; j < s.T; j++) z += e->sign[j] * score[j];
     e->summary.z_after = z / sqrt(s.T);
 done:
+    if (s.edit != NULL) sodium_memzero(s.edit, s.T * sizeof *s.edit); /* tells b */
     free(s.edit);
     wmk_free_aligned(s.sum);
     free(s.squares);

@@ -53,27 +53,6 @@ static wmk_status keep_random(wmk_regularizer *r, uint64_t **column)
     return WMK_OK;
 }
 
-/* row and sign [m] by column */
-static wmk_status deal_columns(const wmk_regularizer *r, uint16_t *row, int8_t *sign)
-{
-    if (r->key->scheme == WMK_SCHEME_PARTITION) {
-        wmk_x_deal(r->key, 0, r->m, row, sign);
-        return WMK_OK;
-    }
-    bool diff = r->key->scheme == WMK_SCHEME_DIFF;
-    uint64_t *picked = NULL;
-    WMK_TRY(wmk_alloc(&picked, (size_t)r->T * 2, sizeof *picked));
-    wmk_status status = wmk_x_columns(r->key, picked, diff ? picked + r->T : NULL);
-    memset(row, 0xff, r->m * sizeof *row);
-    for (uint32_t j = 0; status == WMK_OK && j < r->T * (diff ? 2u : 1u); j++) {
-        row[picked[j]] = (uint16_t)(j % r->T);
-        sign[picked[j]] = j < r->T ? 1 : -1;
-    }
-    sodium_memzero(picked, (size_t)r->T * 2 * sizeof *picked);
-    free(picked);
-    return status;
-}
-
 static wmk_status keep_rows(wmk_regularizer *r, const uint64_t *column)
 {
     uint16_t *row = NULL;
@@ -86,7 +65,7 @@ static wmk_status keep_rows(wmk_regularizer *r, const uint64_t *column)
     WMK_TRY_GOTO(status, wmk_alloc(&r->row, r->m, sizeof *r->row), done);
     WMK_TRY_GOTO(status, wmk_alloc(&r->sign, r->m, 1), done);
     WMK_TRY_GOTO(status, wmk_alloc(&r->sums, (size_t)r->chunks * r->T * 2, sizeof *r->sums), done);
-    WMK_TRY_GOTO(status, deal_columns(r, row, sign), done);
+    WMK_TRY_GOTO(status, wmk_x_rows(r->key, row, sign), done);
     for (uint64_t s = 0; s < r->m; s++) {
         r->row[s] = row[column[s]];
         r->sign[s] = sign[column[s]];
@@ -164,6 +143,7 @@ void wmk_regularizer_free(wmk_regularizer *r)
 {
     if (r == NULL) return;
     if (r->b != NULL) sodium_memzero(r->b, r->T);
+    if (r->coefficient != NULL) sodium_memzero(r->coefficient, r->T * sizeof *r->coefficient); /* its signs are those of b */
     if (r->x != NULL) sodium_memzero(r->x, r->m * r->T * sizeof *r->x);
     if (r->row != NULL) sodium_memzero(r->row, r->m * sizeof *r->row);
     if (r->sign != NULL) sodium_memzero(r->sign, r->m);

@@ -6,7 +6,6 @@
 #include "mark/carrier.h"
 
 #define WMK_X_KEPT_MAX ((uint64_t)1 << 26) /* elements of X kept in memory (256 MiB); more are made anew in each step */
-#define WMK_NO_ROW UINT16_MAX
 
 struct wmk_regularizer {
     const wmk_key *key;

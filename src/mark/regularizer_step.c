@@ -1,6 +1,7 @@
 /* mark/regularizer_step.c - E_R and its gradient (paper eq. 4-5). The factors that normalise w, and the lengths that y_j is measured by, are
  * constants in the gradient (docs/spec.md, "Regularizer"). */
 #include <math.h>
+#include <sodium.h>
 #include <string.h>
 
 #include "mark/carrier_kernel.h"
@@ -79,6 +80,7 @@ static void read_random(wmk_regularizer *r)
             sum += wmk_dot_row(x, w + c, n);
         }
         r->y[j] = sum;
+        sodium_memzero(x, sizeof x);
     }
     double length = 1;
     if (r->normalized) {
@@ -146,6 +148,7 @@ static void spread_random(wmk_regularizer *r)
                 wmk_x_normal(r->key, j, c, n, x);
                 wmk_add_rows(sum, x, 0, &r->coefficient[j], 1, n);
             }
+            sodium_memzero(x, sizeof x);
         }
         memcpy(diff + c, sum, n * sizeof *sum);
     }

@@ -65,6 +65,29 @@ void wmk_x_deal(const wmk_key *key, uint64_t column, size_t count, uint16_t *row
     wmk_x_deal_by(wmk_deal_form_best(), key, column, count, row, sign);
 }
 
+wmk_status wmk_x_rows(const wmk_key *key, uint16_t *row, int8_t *sign)
+{
+    if (key->scheme == WMK_SCHEME_PARTITION) {
+        wmk_x_deal(key, 0, key->M, row, sign);
+        return WMK_OK;
+    }
+    uint64_t *place;
+    WMK_TRY(wmk_alloc(&place, 2 * (size_t)key->T, sizeof *place));
+    bool diff = key->scheme == WMK_SCHEME_DIFF;
+    wmk_status status = wmk_x_columns(key, place, diff ? place + key->T : NULL);
+    if (status == WMK_OK) {
+        for (uint64_t c = 0; c < key->M; c++) row[c] = WMK_NO_ROW;
+        memset(sign, 0, key->M);
+        for (uint32_t j = 0; j < key->T * (diff ? 2u : 1u); j++) {
+            row[place[j]] = (uint16_t)(j % key->T);
+            sign[place[j]] = j < key->T ? 1 : -1;
+        }
+    }
+    sodium_memzero(place, 2 * (size_t)key->T * sizeof *place);
+    free(place);
+    return status;
+}
+
 /* Scheme partition, dense: the sign where the column was dealt to this row. */
 static wmk_status dense_partition(const wmk_key *key, uint32_t row, uint64_t column, size_t count, float *x)
 {

@@ -11,5 +11,8 @@ void wmk_x_normal(const wmk_key *key, uint32_t row, uint64_t column, size_t coun
 void wmk_x_deal(const wmk_key *key, uint64_t column, size_t count, uint16_t *row, int8_t *sign);
 /* Schemes direct and diff: plus[j] the column of row j's +1, minus[j] of its -1 (diff only; NULL for direct). [T] each. */
 wmk_status wmk_x_columns(const wmk_key *key, uint64_t *plus, uint64_t *minus);
+/* Schemes other than random, where no column has two rows: each column's row, WMK_NO_ROW where it has none, and the sign there, else 0. [M] each. */
+wmk_status wmk_x_rows(const wmk_key *key, uint16_t *row, int8_t *sign);
+#define WMK_NO_ROW UINT16_MAX
 
 #endif
