@@ -17,7 +17,7 @@ typedef enum wmk_split { WMK_SPLIT_TRAIN = 0, WMK_SPLIT_TEST = 1 } wmk_split;
  * MISSING: no such name or folder (the message lists the names known and the places tried), a file of the set is absent; INPUT: wrong magic, size, or a label out of range. */
 WMK_EXPORT wmk_status wmk_dataset_open(wmk_dataset **out, const char *name_or_folder, wmk_split split);
 WMK_EXPORT void wmk_dataset_free(wmk_dataset *dataset);
-WMK_EXPORT const char *wmk_dataset_name(const wmk_dataset *dataset);
+WMK_EXPORT const char *wmk_dataset_name(const wmk_dataset *dataset); /* the known name, or the folder's last component; always UTF-8 */
 WMK_EXPORT size_t wmk_dataset_count(const wmk_dataset *dataset);
 WMK_EXPORT uint32_t wmk_dataset_classes(const wmk_dataset *dataset);
 /* Network input size: images of 28x28 are padded to 32x32 with zeros, grey ones repeated over 3 channels, so that every set fits every host. */

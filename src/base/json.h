@@ -30,7 +30,8 @@ wmk_status wmk_json_skip(wmk_json *json);
 /* Nothing but white space is left. INPUT. */
 wmk_status wmk_json_end(wmk_json *json);
 
-/* Length of the UTF-8 sequence at `at`, 1 to 4; 0 when it is not valid (overlong, surrogate, above U+10FFFF, cut off). */
-size_t wmk_utf8_length(const unsigned char *at, const unsigned char *end);
+/* Length of the UTF-8 sequence at `at`, 1 to 4; 0 when it is not valid (overlong, surrogate, above U+10FFFF, cut off). Not for users, but the
+ * training library calls it in the core one. */
+__attribute__((visibility("default"))) size_t wmk_utf8_length(const unsigned char *at, const unsigned char *end);
 
 #endif

@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "base/json.h"
 #include "base/memory.h"
 #include "data/dataset.h"
 
@@ -164,14 +165,22 @@ static wmk_status set_constants(wmk_dataset *dataset, const wmk_data_format *for
     return WMK_OK;
 }
 
-/* A name that says nothing about the machine: the known name, or the folder's last component. */
+/* A name that says nothing about the machine: the known name, or the folder's last component, with '?' for bytes that are no UTF-8, which a
+ * model's metadata cannot hold. */
 static wmk_status set_name(wmk_dataset *dataset, const char *name_or_folder)
 {
     size_t end = strlen(name_or_folder);
     while (end > 1 && name_or_folder[end - 1] == '/') end--;
     size_t begin = end;
     while (begin > 0 && name_or_folder[begin - 1] != '/') begin--;
-    return wmk_format(&dataset->name, "%.*s", (int)(end - begin), name_or_folder + begin);
+    WMK_TRY(wmk_format(&dataset->name, "%.*s", (int)(end - begin), name_or_folder + begin));
+    unsigned char *at = (unsigned char *)dataset->name, *last = at + strlen(dataset->name);
+    while (at < last) {
+        const size_t length = wmk_utf8_length(at, last);
+        if (!length) *at = '?';
+        at += length ? length : 1;
+    }
+    return WMK_OK;
 }
 
 wmk_status wmk_dataset_open_with(wmk_dataset **out, const char *name_or_folder, wmk_split split, const float *mean, const float *deviation)

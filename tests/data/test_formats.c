@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <zlib.h>
 #include <cmocka.h>
@@ -120,6 +121,14 @@ static void names_and_places(void **state)
     assert_string_equal(wmk_dataset_name(d), "cifar-100");
     wmk_dataset_free(d);
     unsetenv("WEIGHTMARK_DATA");
+    char odd[4200]; /* the name goes into a model's metadata, so it must be UTF-8 */
+    snprintf(odd, sizeof odd, "%s/caf\xc3\xa9-\xff", folder);
+    assert_int_equal(mkdir(odd, 0700), 0);
+    small_idx(odd, 10, 10, 8, false);
+    strcat(odd, "//");
+    assert_int_equal(wmk_dataset_open(&d, odd, WMK_SPLIT_TEST), WMK_OK);
+    assert_string_equal(wmk_dataset_name(d), "caf\xc3\xa9-?");
+    wmk_dataset_free(d);
     assert_int_equal(wmk_dataset_open(&d, "no-such-set", WMK_SPLIT_TRAIN), WMK_ERROR_MISSING);
     assert_non_null(strstr(wmk_error_message(), "fashion-mnist, cifar-10, cifar-100"));
     assert_int_equal(wmk_dataset_open(&d, "", WMK_SPLIT_TRAIN), WMK_ERROR_ARGUMENT);
