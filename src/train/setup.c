@@ -1,7 +1,10 @@
 /* train/setup.c - from options to a run that can take its first step; everything that can be refused is refused here. */
+#include <limits.h>
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/file.h"
 #include "train/run.h"
@@ -22,7 +25,25 @@ static wmk_status check_numbers(const wmk_train_options *o)
     return WMK_OK;
 }
 
-static bool same_path(const char *a, const char *b) { return a && b && !strcmp(a, b); }
+/* What `path` names: a file's device and number or, where there is no file yet, its folder's and its name there. */
+static bool place_of(const char *path, struct stat *info, const char **name)
+{
+    *name = "";
+    if (!stat(path, info)) return true;
+    char folder[PATH_MAX] = ".";
+    const char *slash = strrchr(path, '/');
+    *name = slash ? slash + 1 : path;
+    if (slash) snprintf(folder, sizeof folder, "%.*s", (int)(slash - path + 1), path);
+    return !stat(folder, info);
+}
+
+/* Would two outputs be one file, however their paths are spelt? What cannot be told is refused when the places are checked. */
+static bool same_place(const char *a, const char *b)
+{
+    struct stat x, y;
+    const char *x_name, *y_name;
+    return a && b && place_of(a, &x, &x_name) && place_of(b, &y, &y_name) && x.st_dev == y.st_dev && x.st_ino == y.st_ino && !strcmp(x_name, y_name);
+}
 
 static wmk_status check_choices(const wmk_train_options *o)
 {
@@ -31,7 +52,7 @@ static wmk_status check_choices(const wmk_train_options *o)
     if (!o->data) return wmk_fail(WMK_ERROR_ARGUMENT, "training: no data set is named");
     if (!o->output) return wmk_fail(WMK_ERROR_ARGUMENT, "training: no output is named");
     if (o->resume && !o->checkpoint) return wmk_fail(WMK_ERROR_ARGUMENT, "training: to resume, a checkpoint must be named");
-    if (same_path(o->output, o->checkpoint) || same_path(o->output, o->history) || same_path(o->history, o->checkpoint))
+    if (same_place(o->output, o->checkpoint) || same_place(o->output, o->history) || same_place(o->history, o->checkpoint))
         return wmk_fail(WMK_ERROR_ARGUMENT, "training: model, history and checkpoint must be different files");
     return WMK_OK;
 }

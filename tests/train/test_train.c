@@ -292,6 +292,8 @@ static void refusals(void **state)
     o = good, o.output = NULL, expect(o, WMK_ERROR_ARGUMENT, "no output");
     o = good, o.resume = true, expect(o, WMK_ERROR_ARGUMENT, "checkpoint");
     o = good, o.history = o.output, expect(o, WMK_ERROR_ARGUMENT, "different files");
+    o = good, o.checkpoint = small_path(folder, "./out"), expect(o, WMK_ERROR_ARGUMENT, "different files"); /* it would take the model with it */
+    o = good, o.history = small_path(folder, "/./out"), expect(o, WMK_ERROR_ARGUMENT, "different files");
     o = good, o.data = "/nonexistent", expect(o, WMK_ERROR_MISSING, "/nonexistent");
     o = good, o.host = "vgg", expect(o, WMK_ERROR_MISSING, "vgg");
     o = good, o.output = "/nonexistent/model", expect(o, WMK_ERROR_MISSING, "/nonexistent/model");
