@@ -44,19 +44,28 @@ wmk_status wmk_resize(void *inout_pointer, size_t count, size_t size)
     return WMK_OK;
 }
 
+/* From calloc, so that a large block is pages the system zeroes when they are touched: a size that a file promises costs nothing until it is
+ * believed. Its own address lies just before what the caller gets. */
 wmk_status wmk_alloc_aligned(void *out_pointer, size_t bytes)
 {
     size_t whole;
-    if (__builtin_add_overflow(bytes ? bytes : 1, ALIGNMENT_BYTES - 1, &whole)) return wmk_fail_memory(bytes);
-    whole &= ~(size_t)(ALIGNMENT_BYTES - 1);
-    void *block = aligned_alloc(ALIGNMENT_BYTES, whole);
+    if (__builtin_add_overflow(bytes, sizeof(void *) + 2 * ALIGNMENT_BYTES, &whole)) return wmk_fail_memory(bytes);
+    unsigned char *block = calloc(1, whole); /* room to align, and the last vector is whole */
     if (!block) return wmk_fail_memory(bytes);
-    memset(block, 0, whole);
-    memcpy(out_pointer, &block, sizeof block);
+    unsigned char *aligned = block + sizeof block;
+    aligned += (ALIGNMENT_BYTES - (uintptr_t)aligned % ALIGNMENT_BYTES) % ALIGNMENT_BYTES;
+    memcpy(aligned - sizeof block, &block, sizeof block);
+    memcpy(out_pointer, &aligned, sizeof aligned);
     return WMK_OK;
 }
 
-void wmk_free_aligned(void *pointer) { free(pointer); }
+void wmk_free_aligned(void *pointer)
+{
+    void *block;
+    if (!pointer) return;
+    memcpy(&block, (unsigned char *)pointer - sizeof block, sizeof block);
+    free(block);
+}
 
 wmk_status wmk_strdup(char **out, const char *text)
 {

@@ -1,5 +1,6 @@
 /* Checked arithmetic and allocation at their edges. */
 #include <stdlib.h>
+#include <sys/resource.h>
 
 #include "base/memory.h"
 #include "cmocka_wmk.h"
@@ -49,6 +50,21 @@ static void memory_is_zeroed_and_aligned(void **state)
     free(block);
 }
 
+static void large_blocks_cost_nothing_until_touched(void **state)
+{
+    (void)state;
+    enum { BYTES = 256 << 20 };
+    struct rusage before, after;
+    unsigned char *block = NULL;
+    assert_int_equal(getrusage(RUSAGE_SELF, &before), 0);
+    assert_ok(wmk_alloc_aligned(&block, BYTES));
+    assert_int_equal(block[BYTES - 1], 0);
+    assert_int_equal(getrusage(RUSAGE_SELF, &after), 0);
+    assert_true((after.ru_maxrss - before.ru_maxrss) * 1024 < BYTES / 2); /* some for a sanitizer's bookkeeping */
+    wmk_free_aligned(block);
+    wmk_free_aligned(NULL);
+}
+
 static void buffers_grow(void **state)
 {
     (void)state;
@@ -79,6 +95,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(products_are_checked), cmocka_unit_test(impossible_sizes_are_refused), cmocka_unit_test(memory_is_zeroed_and_aligned),
         cmocka_unit_test(buffers_grow),         cmocka_unit_test(texts_are_formatted),
+        cmocka_unit_test(large_blocks_cost_nothing_until_touched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
