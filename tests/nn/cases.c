@@ -14,6 +14,7 @@ const char *const cases_small[] = {
     "BatchNormalization src:4x3x3x2 scale:3 bias:3 mean:3 var:3",
     "BatchNormalization src:3x5x2x2 scale:5 bias:5 mean:5 var:5 epsilon=0.125 momentum=0.8",
     "BatchNormalization src:6x4 scale:4 bias:4 mean:4 var:4",
+    "BatchNormalization src:4x3x3x2 scale:3 scale mean:3 var:3", /* one parameter twice: its gradients are summed */
     "Relu src:2x3x4x3",
     "Relu src:3x7",
     "Add src:2x3x2x3 other:2x3x2x3",
@@ -88,6 +89,7 @@ const char *const cases_shapes[] = {
     "BatchNormalization src:2x67x3x5 scale:67 bias:67 mean:67 var:67 epsilon=0.001 momentum=0.7",
     "BatchNormalization src:1x5x6x6 scale:5 bias:5 mean:5 var:5",
     "BatchNormalization src:7x33 scale:33 bias:33 mean:33 var:33",
+    "BatchNormalization src:3x16x4x4 scale:16 scale mean:16 var:16",
     "BatchNormalization src:3x17x11 scale:17 bias:17 mean:17 var:17",
     "Relu src:3x5x4x4",
     "Relu src:1x16x4x4",

@@ -180,7 +180,8 @@ static void shapes_refused(void **state)
         "Gemm src:3x5 weights:5x4 transB=1",
         "MatMul src:3x5 weights:4x5",
         "MaxPool src:2x3x2x2 kernel_shape=3,3",
-        "MaxPool src:2x3x8x8", /* no kernel_shape */
+        "MaxPool src:2x3x8x8",                                                                  /* no kernel_shape */
+        "MaxPool src:2x3x8x8x8 kernel_shape=1,1,1 pads=0,0,0,2147483647,2147483647,2147483647", /* more bytes than can be counted */
         "Softmax src:2x3 axis=2",
         "Flatten src:2x3 axis=3",
         "MaxPool src:2x3x8x8 kernel_shape=2,2 strides=2,0",

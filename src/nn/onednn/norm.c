@@ -45,6 +45,7 @@ static wmk_status forward(wmk_plan *plan, size_t node, bool *done)
     wmk_call call;
     wmk_call_describe(plan, node, &call);
     const wmk_node *n = call.node;
+    if (n->inputs[1] == n->inputs[2]) return WMK_OK; /* one value with two gradients to sum: left to the reference form */
     const bool training = plan->options.mode == WMK_TRAINING;
     const size_t relu = find_relu(plan, n);
     const unsigned flags = dnnl_use_scale | dnnl_use_shift | (training ? 0U : dnnl_use_global_stats) | (relu != SIZE_MAX ? dnnl_fuse_norm_relu : 0U);

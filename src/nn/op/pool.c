@@ -43,9 +43,9 @@ static wmk_status shape(wmk_call *call)
 {
     wmk_window w = {0};
     WMK_TRY(window_of(&w, call));
-    call->out_type[0] = call->in_type[0];
-    memcpy(call->out_type[0].dims + 2, w.out + 3 - w.spatial, w.spatial * sizeof(int64_t));
-    return WMK_OK;
+    int64_t dims[WMK_RANK_MAX] = {call->in_type[0].dims[0], call->in_type[0].dims[1]};
+    memcpy(dims + 2, w.out + 3 - w.spatial, w.spatial * sizeof(int64_t));
+    return wmk_type_make(&call->out_type[0], WMK_F32, call->in_type[0].rank, dims, call->node->name);
 }
 
 /* First and one-past-last window position on an axis that lie inside the source, for output o. */
