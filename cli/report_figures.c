@@ -15,19 +15,12 @@ static const double *test_error_of(const run_history *history) { return history-
 static const double *loss_of(const run_history *history) { return history->loss; }
 static const double *e_r_of(const run_history *history) { return history->e_r; }
 
-static bool has_numbers(const double *column, size_t rows)
-{
-    for (size_t i = 0; column && i < rows; i++)
-        if (isfinite(column[i])) return true;
-    return false;
-}
-
-/* A column with empty rows between its numbers (test error, known at an epoch's end) would be all gaps: only rows with a number are kept. */
-static size_t keep_numbers(double *x, double *y, const run_history *history, const double *column)
+/* A column with empty rows between its numbers (test error, known at an epoch's end) would be all gaps: only rows with a point to draw are kept. */
+static size_t keep_numbers(double *x, double *y, const run_history *history, const double *column, bool log_y)
 {
     size_t kept = 0;
     for (size_t i = 0; i < history->rows; i++) {
-        if (!isfinite(column[i])) continue;
+        if (!(fabs(history->epoch[i]) < 1e100 && fabs(column[i]) < 1e100) || (log_y && !(column[i] > 1e-100))) continue;
         x[kept] = history->epoch[i];
         y[kept++] = column[i];
     }
@@ -44,15 +37,20 @@ static wmk_status curve(wmk_report *report, const report_run *runs, size_t run_c
     for (size_t i = 0; i < run_count && count < SERIES_MAX; i++) {
         const run_history *history = &runs[i].history;
         const double *column = history->epoch ? column_of_run(history) : NULL;
-        if (!column || history->rows == 0 || !has_numbers(column, history->rows)) continue;
+        if (!column || history->rows == 0) continue;
         points[count] = malloc(2 * history->rows * sizeof(double));
         if (!points[count]) {
             status = WMK_ERROR_MEMORY;
             break;
         }
         double *x = points[count], *y = x + history->rows;
-        size_t kept = keep_numbers(x, y, history, column);
-        series[count++] = (wmk_series){runs[i].label, x, y, kept};
+        size_t kept = keep_numbers(x, y, history, column, log_y);
+        if (kept)
+            series[count++] = (wmk_series){runs[i].label, x, y, kept};
+        else {
+            free(points[count]);
+            points[count] = NULL;
+        }
     }
     if (status == WMK_OK && count > 0) {
         wmk_figure figure = {title, "epoch", y_label, series, count, log_y, false, 0, 0};

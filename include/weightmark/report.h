@@ -23,7 +23,7 @@ WMK_EXPORT wmk_status wmk_report_table(wmk_report *report, const char *const *ce
 
 typedef struct wmk_series {
     const char *label;
-    const double *x, *y; /* [count]; NaN leaves a gap */
+    const double *x, *y; /* [count]; NaN, and what no axis can hold (1e100; 0 on a logarithmic one), leaves a gap */
     size_t count;
 } wmk_series;
 typedef struct wmk_figure {
@@ -31,10 +31,11 @@ typedef struct wmk_figure {
     const wmk_series *series;
     size_t series_count;
     bool log_y;
-    bool steps;                 /* histogram: each y is a bar beginning at x, filled and translucent */
-    double y_min, y_max;        /* both 0: chosen */
+    bool steps;          /* histogram: each y is a bar beginning at x, filled and translucent */
+    double y_min, y_max; /* both 0: chosen */
 } wmk_figure;
-/* Draws an SVG with gnuplot and puts it inline. UNSUPPORTED: gnuplot is not installed (the message says which package). */
+/* Draws an SVG with gnuplot and puts it inline. ARGUMENT: there is no point to draw; UNSUPPORTED: gnuplot is not installed (the message says which
+ * package). */
 WMK_EXPORT wmk_status wmk_report_figure(wmk_report *report, const wmk_figure *figure);
 /* Writes the page, whole or not at all. */
 WMK_EXPORT wmk_status wmk_report_write(const wmk_report *report, const char *path, bool replace);

@@ -29,22 +29,26 @@ static wmk_status setting(wmk_buffer *script, const char *name, const char *text
     return wmk_buffer_append(script, "\n", 1);
 }
 
+/* gnuplot's axes end far below the doubles, a logarithmic one begins above 0; what lies outside, or is no number, is a gap. */
+static bool is_gap(const wmk_figure *figure, double x, double y) { return !(fabs(x) < 1e100 && fabs(y) < 1e100) || (figure->log_y && !(y > 1e-100)); }
+
 static wmk_status data_blocks(wmk_buffer *script, const wmk_figure *figure)
 {
+    size_t points = 0;
     for (size_t s = 0; s < figure->series_count; s++) {
         const wmk_series *series = &figure->series[s];
         WMK_TRY(wmk_buffer_printf(script, "$d%zu << END\n", s));
         for (size_t i = 0; i < series->count; i++) {
-            bool gap = !isfinite(series->y[i]) || (figure->log_y && series->y[i] <= 0);
-            WMK_TRY(gap ? wmk_buffer_printf(script, "%.9g NaN\n", series->x[i])
-                        : wmk_buffer_printf(script, "%.9g %.9g\n", series->x[i], series->y[i]));
+            bool gap = is_gap(figure, series->x[i], series->y[i]);
+            WMK_TRY(gap ? wmk_buffer_printf(script, "NaN NaN\n") : wmk_buffer_printf(script, "%.9g %.9g\n", series->x[i], series->y[i]));
+            points += !gap;
         }
         size_t last = series->count - 1;
         if (figure->steps && series->count > 1) /* the last bar ends where one more would begin */
             WMK_TRY(wmk_buffer_printf(script, "%.9g %.9g\n", 2 * series->x[last] - series->x[last - 1], series->y[last]));
         WMK_TRY(wmk_buffer_printf(script, "END\n"));
     }
-    return WMK_OK;
+    return points ? WMK_OK : wmk_fail(WMK_ERROR_ARGUMENT, "figure \"%s\": none of its points can be drawn", figure->title);
 }
 
 static wmk_status write_script(wmk_buffer *script, const wmk_figure *figure)

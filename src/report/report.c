@@ -142,7 +142,7 @@ void wmk_histogram(const double *values, size_t count, double low, double high, 
     for (size_t i = 0; i < count; i++) {
         if (isnan(values[i])) continue;
         double place = (values[i] - low) / width;
-        size_t bin = place < 0 ? 0 : place >= (double)bin_count ? bin_count - 1 : (size_t)place;
+        size_t bin = !(place > 0) ? 0 : place >= (double)bin_count ? bin_count - 1 : (size_t)place; /* NaN where all is one value */
         y[bin]++;
         total++;
     }

@@ -172,6 +172,25 @@ static void histogram_by_hand(void **state)
     }
     wmk_histogram(values, 0, 0, 1, 4, x, y);
     assert_true(y[0] == 0 && y[3] == 0);
+    double zeros[] = {0, 0}, huge[] = {-1.7e308, 1.7e308};
+    wmk_histogram(zeros, 2, 0, 0, 4, x, y); /* all weights pruned: no width */
+    assert_true(y[0] == 1 && y[1] == 0 && y[2] == 0 && y[3] == 0);
+    wmk_histogram(huge, 2, -1.7e308, 1.7e308, 4, x, y); /* a width beyond the doubles */
+    assert_true(y[0] == 1 && y[3] == 0);
+}
+
+static void what_cannot_be_drawn(void **state)
+{
+    (void)state;
+    double x[] = {INFINITY, NAN, 1}, y[] = {1, 2, -1};
+    wmk_series series = {"s", x, y, 3};
+    wmk_figure figure = {"Nothing", "x", "y", &series, 1, true, false, 0, 0};
+    wmk_report *report = begin("gaps");
+    assert_int_equal(wmk_report_figure(report, &figure), WMK_ERROR_ARGUMENT); /* -1 on a logarithmic axis */
+    assert_non_null(strstr(wmk_error_message(), "Nothing"));
+    figure.log_y = false;
+    assert_int_equal(wmk_report_figure(report, &figure), WMK_OK); /* one point is left */
+    free(finish(report));
 }
 
 static void without_gnuplot(void **state)
@@ -204,9 +223,9 @@ static void an_existing_page_is_kept(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(text_is_escaped),          cmocka_unit_test(figures_are_drawn), cmocka_unit_test(hostile_labels_are_text),
-        cmocka_unit_test(last_bar_is_drawn),        cmocka_unit_test(histogram_by_hand), cmocka_unit_test(without_gnuplot),
-        cmocka_unit_test(an_existing_page_is_kept),
+        cmocka_unit_test(text_is_escaped),   cmocka_unit_test(figures_are_drawn),        cmocka_unit_test(hostile_labels_are_text),
+        cmocka_unit_test(last_bar_is_drawn), cmocka_unit_test(what_cannot_be_drawn),     cmocka_unit_test(histogram_by_hand),
+        cmocka_unit_test(without_gnuplot),   cmocka_unit_test(an_existing_page_is_kept),
     };
     return cmocka_run_group_tests(tests, set_up, tear_down);
 }
