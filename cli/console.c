@@ -79,7 +79,10 @@ int print_json(const cli_call *call, json_t *object)
     json_output output = {NULL, 0, false};
     bool done = object && json_dump_callback(object, append_json, &output, JSON_REAL_PRECISION(15)) == 0 && !output.failed;
     json_decref(object);
-    if (done) printf("%.*s\n", (int)output.size, output.text);
+    if (done) {
+        fwrite(output.text, 1, output.size, stdout); /* a failure shows when stdout is closed */
+        putchar('\n');
+    }
     free(output.text);
     return done ? EXIT_DONE : complain(call->command, EXIT_SYSTEM, "out of memory while writing JSON");
 }

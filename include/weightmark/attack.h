@@ -34,7 +34,8 @@ typedef struct wmk_attack_result {
 } wmk_attack_result;
 
 /* Writes a damaged copy of `model` at `path`, whole or not at all. tensor: a glob over names, or NULL for every float weight of two or more
- * dimensions. ARGUMENT: unknown setting or value out of range; MISSING: the glob matches nothing; EXISTS unless replace. result may be NULL. */
+ * dimensions. ARGUMENT: unknown setting or value out of range; MISSING: the glob matches nothing; INPUT: a weight that is
+ * no finite number; EXISTS unless replace. result may be NULL. */
 WMK_EXPORT wmk_status wmk_attack_run(const wmk_attack *attack, const wmk_model *model, const char *tensor, const wmk_attack_setting *settings,
                                      size_t setting_count, uint64_t seed, const char *path, bool replace, wmk_attack_result *result);
 
