@@ -85,7 +85,7 @@ WMK_EXPORT void wmk_key_id(const wmk_key *key, char id[WMK_KEY_ID_CHARS + 1]);
 /* b [T], one byte each, 0 or 1. Secret. */
 WMK_EXPORT void wmk_key_bits(const wmk_key *key, uint8_t *b);
 /* The same targets, scheme, carrier, T, lambda, `ones` and creation time, with another seed (NULL: drawn): a stranger's key of the same kind, for
- * null distributions and demonstrations. */
+ * null distributions and demonstrations. `key` may be freed first. MEMORY. */
 WMK_EXPORT wmk_status wmk_key_redraw(wmk_key **out, const wmk_key *key, const uint8_t *seed);
 
 WMK_EXPORT const char *wmk_scheme_name(wmk_scheme scheme);    /* "direct" ...; "unknown" */
@@ -153,7 +153,8 @@ typedef struct wmk_evidence {
  * min(20, threshold_bits). A key with fixed bits and direct or diff proves nothing here (log10_p is 0): see wmk_mark_verify. ARGUMENT. */
 WMK_EXPORT wmk_status wmk_evidence_judge(wmk_evidence *out, const wmk_key *key, const wmk_reading *reading, uint64_t tries, double threshold_bits);
 /* The same for keys whose null is not a fair coin (--ones with direct or diff): `redraws` stranger keys are read from the same views.
- * Strangers' seeds follow from the key's, so a verdict can be repeated. For other keys it is wmk_mark_read + wmk_evidence_judge. reading may be NULL when the values are not wanted. */
+ * Strangers' seeds follow from the key's, so a verdict can be repeated. For other keys it is wmk_mark_read + wmk_evidence_judge. reading may be NULL when the values are not wanted; else the
+ * caller frees it. Statuses as theirs. */
 WMK_EXPORT wmk_status wmk_mark_verify(wmk_evidence *out, wmk_reading **reading, const wmk_key *key, const wmk_tensor_view *views, uint64_t tries,
                                       double threshold_bits, uint32_t redraws);
 #define WMK_REDRAWS_DEFAULT 9999
@@ -167,10 +168,10 @@ WMK_EXPORT double wmk_log10_binomial_tail(uint32_t n, uint32_t k);
 /* E_R of a key over weights that a training loop owns (paper eq. 4-5; sum over bits). Holds what the steps need, so a step allocates nothing. */
 typedef struct wmk_regularizer wmk_regularizer;
 
-/* `weights` [target_count]: F32 views with data (aligned; ARGUMENT otherwise), whose bytes the training loop keeps changing in place; they and the key are borrowed
- * for the life of the regularizer, the array of views is not.
- * kappa > 0 scales y inside E_R for normalised carriers (1 otherwise ignored for a raw mean): E_R = -sum_j b_j log sigma(kappa y_j) + ... .
- * Statuses as wmk_mark_read. */
+/* `weights` [target_count]: F32 views (UNSUPPORTED otherwise), all with data (MISSING), aligned to their elements (ARGUMENT), whose bytes the training loop keeps changing in
+ * place; they and the key are borrowed for the life of the regularizer, the array of views is not.
+ * kappa > 0 (ARGUMENT) scales y inside E_R for normalised carriers; for a raw mean it is 1 whatever is given: E_R = -sum_j b_j log sigma(kappa y_j) + ... .
+ * Other statuses as wmk_mark_read. */
 WMK_EXPORT wmk_status wmk_regularizer_create(wmk_regularizer **out, const wmk_key *key, const wmk_tensor_view *weights, double kappa);
 /* One evaluation at the present weights. gradients: NULL, or [target_count] float arrays in each view's layout and shape, to which factor * dE_R/dW is
  * added; RMS and lengths that normalise y are constants in it. sum: E_R (sum over T); errors: bits read wrongly now; either may be NULL. NUMERIC: a weight is not finite.
@@ -201,8 +202,9 @@ typedef struct wmk_embed_summary {
 /* The smallest change of the weights (in the carrier's normalised norm) that makes every bit right with a margin; for partition in closed form, bit by bit;
  * for the others a convex problem of T unknowns. `views` are read (all present: MISSING otherwise); `outputs[i]` receives target i's new values in the view's dtype, shape and layout, and may be
  * the view's own data. What is stored is read back; where rounding broke a margin the bit's target is raised, a bounded number of times.
- * Statuses as wmk_mark_read; NUMERIC: the margin cannot be met (for example a bit whose support is all zeros, or T > M for a dense scheme);
- * outputs are then unspecified. summary may be NULL. */
+ * Statuses as wmk_mark_read; ARGUMENT: margin or lambda not above 0, an output that is NULL, eq6 for another carrier than one tensor's mean or for partition;
+ * NUMERIC: the margin cannot be met (for example a bit whose support is all zeros, or T > M for a dense scheme), or not within what the dtype holds.
+ * Outputs are unspecified after a failure. summary may be NULL. */
 WMK_EXPORT wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
                                      wmk_embed_summary *summary);
 

@@ -66,7 +66,8 @@ typedef struct wmk_tensor_view {
     const void *data; /* borrowed; NULL: the tensor is missing */
 } wmk_tensor_view;
 
-/* values [product of shape] = the elements as double (exact). UNSUPPORTED: a dtype that is no float; ARGUMENT: no data. */
+/* values [product of shape] = the elements as double (exact). UNSUPPORTED: a dtype that is no float; ARGUMENT: no data, more than
+ * WMK_RANK_MAX axes, a product beyond memory. */
 WMK_EXPORT wmk_status wmk_tensor_values(const wmk_tensor_view *view, double *values);
 
 #ifdef __cplusplus

@@ -46,6 +46,8 @@ static void refuses(void **state)
     view.rank = 2;
     view.shape[0] = view.shape[1] = UINT64_C(1) << 40;
     assert_fails(wmk_tensor_values(&view, values), WMK_ERROR_ARGUMENT, "overflows");
+    view.rank = WMK_RANK_MAX + 1;
+    assert_fails(wmk_tensor_values(&view, values), WMK_ERROR_ARGUMENT, "9 axes");
 }
 
 int main(void)
