@@ -33,9 +33,8 @@ def promise(what, figure, kept):
 
 
 def precision():
-    probe = folder / "probe.safetensors"
-    done = subprocess.run([program, "train", "--host", HOST, "--epochs", "0.0001", "--precision", "bf16", "--quiet", "--force", "-o", probe], capture_output=True)
-    return "bf16" if done.returncode == 0 else "f32"
+    """bf16 is quicker where the processor multiplies it, and slower elsewhere."""
+    return "bf16" if "avx512_bf16" in pathlib.Path("/proc/cpuinfo").read_text().split() else "f32"
 
 
 def key(name, *arguments):
