@@ -75,7 +75,7 @@ static wmk_status parse(void **out, const char *const *values)
 {
     static const char *const orders[] = {"ascending", "descending", "random"};
     char *end;
-    prune_context context = {strtod(values[0], &end), WMK_PRUNE_ASCENDING};
+    prune_context context = {wmk_number(values[0], &end), WMK_PRUNE_ASCENDING};
     if (end == values[0] || *end || !(context.rate >= 0 && context.rate <= 1))
         return wmk_fail(WMK_ERROR_ARGUMENT, "prune: rate \"%s\" is not a number between 0 and 1", values[0]);
     size_t order = 0;

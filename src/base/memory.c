@@ -1,6 +1,7 @@
 /* base/memory.c - allocation that cannot overflow, and a growing run of bytes. */
 #include "base/memory.h"
 
+#include <locale.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -77,16 +78,37 @@ wmk_status wmk_strdup(char **out, const char *text)
     return WMK_OK;
 }
 
+/* vasprintf in the C locale: what a file holds has a point, whatever the program's locale is. */
+__attribute__((format(printf, 3, 0))) static wmk_status print_plain(char **out, size_t *length, const char *format, va_list arguments)
+{
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    if (!plain) return wmk_fail_memory(1);
+    locale_t before = uselocale(plain);
+    int printed = vasprintf(out, format, arguments);
+    uselocale(before);
+    freelocale(plain);
+    if (printed < 0) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: formatting a text");
+    *length = (size_t)printed;
+    return WMK_OK;
+}
+
 wmk_status wmk_format(char **out, const char *format, ...)
 {
-    char *text = NULL;
+    size_t length;
     va_list arguments;
     va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
+    wmk_status status = print_plain(out, &length, format, arguments);
     va_end(arguments);
-    if (length < 0) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: formatting a text");
-    *out = text;
-    return WMK_OK;
+    return status;
+}
+
+double wmk_number(const char *text, char **end)
+{
+    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
+    *end = (char *)(uintptr_t)text;
+    double value = plain ? strtod_l(text, end, plain) : 0;
+    if (plain) freelocale(plain);
+    return value;
 }
 
 static wmk_status reserve(wmk_buffer *buffer, size_t more)
@@ -114,12 +136,13 @@ wmk_status wmk_buffer_append(wmk_buffer *buffer, const void *bytes, size_t size)
 wmk_status wmk_buffer_printf(wmk_buffer *buffer, const char *format, ...)
 {
     char *text = NULL;
+    size_t length;
     va_list arguments;
     va_start(arguments, format);
-    int length = vasprintf(&text, format, arguments);
+    wmk_status status = print_plain(&text, &length, format, arguments);
     va_end(arguments);
-    if (length < 0) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: formatting a text");
-    wmk_status status = wmk_buffer_append(buffer, text, (size_t)length);
+    if (status != WMK_OK) return status;
+    status = wmk_buffer_append(buffer, text, length);
     free(text);
     return status;
 }

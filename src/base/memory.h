@@ -22,8 +22,10 @@ wmk_status wmk_resize(void *inout_pointer, size_t count, size_t size);
 wmk_status wmk_alloc_aligned(void *out_pointer, size_t bytes);
 void wmk_free_aligned(void *pointer);
 wmk_status wmk_strdup(char **out, const char *text);
-/* printf into a fresh string; the caller frees it. */
+/* printf into a fresh string; the caller frees it. Here and in wmk_buffer_printf numbers have a point, whatever the program's locale is. */
 __attribute__((format(printf, 2, 3))) wmk_status wmk_format(char **out, const char *format, ...);
+/* strtod, with a point whatever the program's locale is; end == text: no number. */
+double wmk_number(const char *text, char **end);
 
 /* A growing run of bytes; {0} is empty. */
 typedef struct wmk_buffer {

@@ -36,18 +36,18 @@ static wmk_status collect(const wmk_run *run, wmk_tensor_view *views, size_t *co
 static wmk_status write_views(wmk_run *run, const wmk_tensor_view *views, size_t count)
 {
     const wmk_run_state *s = &run->state;
-    char state[256], classes[16];
-    snprintf(state, sizeof state, STATE_FORMAT, (unsigned long long)s->step, s->row_loss, (unsigned long long)s->row_steps, s->epoch_loss,
-             (unsigned long long)s->epoch_steps);
+    char classes[16], *state = NULL, *history = NULL;
     snprintf(classes, sizeof classes, "%u", run->host.classes);
-    char *history;
-    WMK_TRY(wmk_format(&history, "%.*s", (int)s->history.size, (const char *)s->history.data));
+    wmk_status status = wmk_format(&state, STATE_FORMAT, (unsigned long long)s->step, s->row_loss, (unsigned long long)s->row_steps, s->epoch_loss,
+                                   (unsigned long long)s->epoch_steps);
+    if (status == WMK_OK) status = wmk_format(&history, "%.*s", (int)s->history.size, (const char *)s->history.data);
     const wmk_metadata metadata[] = {{WMK_METADATA_HOST, run->host_name},
                                      {WMK_METADATA_CLASSES, classes},
                                      {METADATA_RUN, run->identity},
                                      {METADATA_STATE, state},
                                      {METADATA_HISTORY, history}};
-    wmk_status status = wmk_model_write(run->options->checkpoint, views, count, metadata, sizeof metadata / sizeof *metadata, true);
+    if (status == WMK_OK) status = wmk_model_write(run->options->checkpoint, views, count, metadata, sizeof metadata / sizeof *metadata, true);
+    free(state);
     free(history);
     return status;
 }
@@ -96,7 +96,7 @@ static bool parse_sum(const char **text, const char *before, double *value)
     size_t length = strlen(before);
     char *end;
     if (strncmp(*text, before, length) != 0) return false;
-    *value = strtod(*text + length, &end);
+    *value = wmk_number(*text + length, &end);
     bool any = end != *text + length;
     *text = end;
     return any && isfinite(*value);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/convert.h"
+#include "base/memory.h"
 #include "train/host_file.h"
 
 wmk_status wmk_parameter_read(const wmk_parameter *p, const wmk_model *model, const char *name, float *data)
@@ -70,7 +71,7 @@ static bool parse_floats(const char *text, float *values)
 {
     for (int c = 0; c < WMK_IMAGE_CHANNELS; c++) {
         char *end;
-        values[c] = text ? strtof(text, &end) : 0;
+        values[c] = text ? (float)wmk_number(text, &end) : 0;
         if (!text || end == text || *end != (c + 1 < WMK_IMAGE_CHANNELS ? ',' : '\0') || !isfinite(values[c])) return false;
         text = end + 1;
     }

@@ -7,24 +7,30 @@
 #include "base/file.h"
 #include "train/run.h"
 
+/* "r,g,b", as wmk_host_constants reads it; enough digits for each float. */
+static wmk_status three(char **out, const float *v) { return wmk_format(out, "%.9g,%.9g,%.9g", (double)v[0], (double)v[1], (double)v[2]); }
+
 static wmk_status write_model(const wmk_run *run)
 {
     const wmk_train_options *o = run->options;
-    const float *m = run->train->mean, *d = run->train->deviation;
-    char classes[16], mean[96], deviation[96];
+    const size_t count = wmk_graph_parameter_count(run->host.graph);
+    char classes[16], *mean = NULL, *deviation = NULL;
+    wmk_tensor_view *views = NULL;
+    wmk_status status;
     snprintf(classes, sizeof classes, "%u", run->host.classes);
-    snprintf(mean, sizeof mean, "%.9g,%.9g,%.9g", (double)m[0], (double)m[1], (double)m[2]);
-    snprintf(deviation, sizeof deviation, "%.9g,%.9g,%.9g", (double)d[0], (double)d[1], (double)d[2]);
+    WMK_TRY_GOTO(status, three(&mean, run->train->mean), done);
+    WMK_TRY_GOTO(status, three(&deviation, run->train->deviation), done);
+    WMK_TRY_GOTO(status, wmk_alloc(&views, count, sizeof *views), done);
+    for (size_t i = 0; i < count; i++) views[i] = wmk_parameter_view(wmk_graph_parameter_at(run->host.graph, i));
     /* "format" is what other readers of safetensors look for: tensors laid out as PyTorch's. */
     const wmk_metadata metadata[] = {
         {"format", "pt"},          {WMK_METADATA_HOST, run->host_name}, {WMK_METADATA_CLASSES, classes}, {WMK_METADATA_DATA, run->train->name},
         {WMK_METADATA_MEAN, mean}, {WMK_METADATA_DEVIATION, deviation}};
-    wmk_tensor_view *views;
-    const size_t count = wmk_graph_parameter_count(run->host.graph);
-    WMK_TRY(wmk_alloc(&views, count, sizeof *views));
-    for (size_t i = 0; i < count; i++) views[i] = wmk_parameter_view(wmk_graph_parameter_at(run->host.graph, i));
-    wmk_status status = wmk_model_write(o->output, views, count, metadata, sizeof metadata / sizeof *metadata, o->replace);
+    status = wmk_model_write(o->output, views, count, metadata, sizeof metadata / sizeof *metadata, o->replace);
+done:
     free(views);
+    free(mean);
+    free(deviation);
     return status;
 }
 
