@@ -46,7 +46,8 @@ wmk_status wmk_host_evaluate(wmk_host *host, const wmk_dataset *dataset, uint64_
                         dataset->classes);
     if (batch > INT32_MAX) return wmk_fail(WMK_ERROR_ARGUMENT, "evaluation: a batch of %llu images is out of range", (unsigned long long)batch);
     wmk_loader_options loading = WMK_LOADER_OPTIONS_INIT;
-    loading.batch = batch ? batch : dataset->count < DEFAULT_BATCH ? dataset->count : DEFAULT_BATCH;
+    loading.batch = batch ? batch : DEFAULT_BATCH;
+    if (loading.batch > dataset->count) loading.batch = dataset->count; /* the rest would be padding, four batches ahead */
     loading.prefetch = true;
     wmk_plan_options planning = WMK_PLAN_OPTIONS_INIT;
     planning.batch = (int64_t)loading.batch;

@@ -1,4 +1,5 @@
 /* tests/train/test_train.c - the three situations of training, evaluation, and what is refused. */
+#include <locale.h>
 #include <math.h>
 #include <stdarg.h>
 #include <setjmp.h>
@@ -233,6 +234,9 @@ static void evaluation_in_closed_form(void **state)
     const double right = 8; /* 75 test images, labels in turn: class 3 has 8 */
     assert_true(fabs(eval.test_error - (75 - right) / 75) < 1e-12);
     assert_true(fabs(eval.loss - (log(12) - log(3) * right / 75)) < 1e-6);
+    wmk_eval_result at_once; /* a batch larger than the set holds the set */
+    assert_int_equal(wmk_eval(model, folder, INT32_MAX, 1, &at_once), WMK_OK);
+    assert_true(at_once.test_error == eval.test_error && at_once.examples == 75);
     wmk_model_close(model);
 
     static const struct {
@@ -259,6 +263,50 @@ static void evaluation_in_closed_form(void **state)
         if (status != bad[i].status || !strstr(wmk_error_message(), bad[i].says)) fail_msg("%d: \"%s\"", (int)status, wmk_error_message());
         wmk_model_close(model);
     }
+}
+
+static int stop_at_once(const wmk_train_progress *progress, void *payload)
+{
+    (void)progress, (void)payload;
+    return 1;
+}
+
+/* Files do not follow the program's locale: begun where 0.5 is written 0,5, gone on from elsewhere, the same model comes out. */
+static void a_decimal_comma(void **state)
+{
+    (void)state;
+    const char *name = setlocale(LC_NUMERIC, "de_DE.UTF-8") ? "de_DE.UTF-8" : "fr_FR.UTF-8";
+    if (!setlocale(LC_NUMERIC, name)) {
+        print_message("[ skipped ] no locale with a decimal comma is installed\n");
+        skip();
+    }
+    wmk_train_options o = small_training(folder, "mlp-1-8", "comma"), plain = small_training(folder, "mlp-1-8", "point");
+    o.checkpoint = strdup(small_path(folder, "checkpoint")), o.history = strdup(small_path(folder, "comma.csv")), o.progress = stop_at_once;
+    wmk_train_result result;
+    wmk_status stopped = wmk_train(&o, &result);
+    setlocale(LC_NUMERIC, "C");
+    assert_int_equal(stopped, WMK_ERROR_INTERRUPTED);
+    o.progress = NULL, o.resume = true;
+    if (wmk_train(&o, &result) != WMK_OK) fail_msg("%s", wmk_error_message());
+    assert_int_equal(wmk_train(&plain, &result), WMK_OK);
+    assert_true(same_files(o.output, plain.output));
+    o.resume = false, o.replace = true;
+    assert_non_null(setlocale(LC_NUMERIC, name));
+    wmk_status status = wmk_train(&o, &result);
+    setlocale(LC_NUMERIC, "C");
+    assert_int_equal(status, WMK_OK);
+    assert_true(same_files(o.output, plain.output)); /* with the constants in its metadata */
+    char line[256];
+    FILE *history = fopen(o.history, "r");
+    assert_non_null(history);
+    for (int row = 0; fgets(line, sizeof line, history); row++) {
+        int commas = 0;
+        for (const char *c = line; *c; c++) commas += *c == ',';
+        assert_int_equal(commas, 7);
+    }
+    fclose(history);
+    free((char *)o.checkpoint);
+    free((char *)o.history);
 }
 
 static void expect(wmk_train_options options, wmk_status status, const char *says)
@@ -320,6 +368,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(a_student_equal_to_its_teacher_stays, fresh_folder, drop_folder),
         cmocka_unit_test_setup_teardown(another_head, fresh_folder, drop_folder),
         cmocka_unit_test_setup_teardown(evaluation_in_closed_form, fresh_folder, drop_folder),
+        cmocka_unit_test_setup_teardown(a_decimal_comma, fresh_folder, drop_folder),
         cmocka_unit_test_setup_teardown(refusals, fresh_folder, drop_folder),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
