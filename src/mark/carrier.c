@@ -216,13 +216,10 @@ void wmk_vector_close(wmk_vector *vector)
     memset(vector, 0, sizeof *vector);
 }
 
-void wmk_vector_block(const wmk_vector *v, uint64_t column, size_t count, double *w)
+/* The target of `column`: the last whose first column is not beyond it. */
+static size_t target_of(const wmk_vector *v, uint64_t column)
 {
-    if (v->carrier == WMK_CARRIER_MEAN) {
-        memcpy(w, v->mean + column, count * sizeof *w);
-        return;
-    }
-    size_t low = 0, high = v->count; /* the target of `column`: the last whose first column is not beyond it */
+    size_t low = 0, high = v->count;
     while (high - low > 1) {
         size_t middle = low + (high - low) / 2;
         if (v->place[middle].column <= column)
@@ -230,7 +227,23 @@ void wmk_vector_block(const wmk_vector *v, uint64_t column, size_t count, double
         else
             high = middle;
     }
-    for (size_t t = low; count > 0; t++) {
+    return low;
+}
+
+uint64_t wmk_vector_next(const wmk_vector *v, uint64_t column)
+{
+    for (size_t t = target_of(v, column); t < v->count; t++)
+        if (v->views[t].data != NULL) return column > v->place[t].column ? column : v->place[t].column;
+    return v->m;
+}
+
+void wmk_vector_block(const wmk_vector *v, uint64_t column, size_t count, double *w)
+{
+    if (v->carrier == WMK_CARRIER_MEAN) {
+        memcpy(w, v->mean + column, count * sizeof *w);
+        return;
+    }
+    for (size_t t = target_of(v, column); count > 0; t++) {
         const wmk_place *place = &v->place[t];
         uint64_t at = column - place->column, left = place->per_filter * place->filters - at;
         size_t n = left < count ? (size_t)left : count;

@@ -38,6 +38,8 @@ void wmk_vector_close(wmk_vector *vector); /* a zeroed one is allowed */
 
 /* w of columns [column, column + count). Any order of calls; slow next to the tiles of carrier_tile.h where a view is not in canonical order. */
 void wmk_vector_block(const wmk_vector *vector, uint64_t column, size_t count, double *w);
+/* The first column from `column` < m on that belongs to a target that is there; m: none. */
+uint64_t wmk_vector_next(const wmk_vector *vector, uint64_t column);
 
 /* Places of all targets, views checked (shape, dtype, finiteness not yet). place [target count]; *filters may be NULL. */
 wmk_status wmk_places_make(wmk_place *place, const wmk_key *key, const wmk_tensor_view *views, uint64_t *filters);

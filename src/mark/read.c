@@ -59,12 +59,15 @@ static wmk_status read_random(wmk_reading *r, const wmk_key *key, const wmk_vect
     double *w = NULL, squares = 0;
     WMK_TRY(wmk_alloc(&w, vector->m < COLUMNS ? vector->m : COLUMNS, sizeof *w));
     for (uint64_t column = 0; column < vector->m; column += COLUMNS) {
+        uint64_t there = wmk_vector_next(vector, column);
+        if (there == vector->m) break;
+        column = there / COLUMNS * COLUMNS; /* a missing target costs nothing: a key file may give it any size */
         size_t n = vector->m - column < COLUMNS ? (size_t)(vector->m - column) : COLUMNS;
         wmk_vector_block(vector, column, n, w);
         double here = 0;
         for (size_t i = 0; i < n; i++) here += w[i] * w[i];
         squares += here;
-        if (here == 0) continue; /* missing or all zeros */
+        if (here == 0) continue;
 #pragma omp parallel for schedule(dynamic, 4)
         for (uint32_t j = 0; j < r->T; j++) {
             float x[PIECE];

@@ -179,6 +179,51 @@ static void unusable_views(void **state)
     naive_free(&set);
 }
 
+/* Missing targets of 2^46 columns before, between and behind what is there: a key's shapes are not time that a reader must spend. */
+static void huge_missing_targets(void **state)
+{
+    (void)state;
+    enum { I = 300, O = 7, T = 5 };
+    const uint64_t huge = UINT64_C(1) << 46;
+    static float weights[2][O * I];
+    uint64_t seed = 9;
+    for (int t = 0; t < 2; t++)
+        for (int k = 0; k < O * I; k++) weights[t][k] = (float)naive_normal(&seed);
+    wmk_target targets[5] = {
+        {"a", "OI", 2, {1, huge}}, {"b", "OI", 2, {O, I}}, {"c", "OI", 2, {1, huge}}, {"d", "OI", 2, {O, I}}, {"e", "OI", 2, {1, huge}}};
+    wmk_tensor_view views[5];
+    for (int t = 0; t < 5; t++) {
+        views[t] = (wmk_tensor_view){.name = targets[t].name, .dtype = WMK_F32, .rank = 2, .layout = "OI", .data = t % 2 ? weights[t / 2] : NULL};
+        memcpy(views[t].shape, targets[t].shape, sizeof views[t].shape);
+    }
+    wmk_key_options options = WMK_KEY_OPTIONS_INIT;
+    options.carrier = WMK_CARRIER_WEIGHTS;
+    options.bits = T;
+    options.targets = targets;
+    options.target_count = 5;
+    wmk_key *key;
+    wmk_reading *reading;
+    assert_ok(wmk_key_create(&key, &options));
+    assert_ok(wmk_mark_read(&reading, key, views));
+    assert_true(reading->weights_missing == 3 * huge && reading->weights_read == 2 * O * I);
+    for (uint32_t j = 0; j < T; j++) {
+        double dot = 0, squares = 0;
+        for (int t = 0; t < 2; t++) {
+            float x[O * I];
+            assert_ok(wmk_key_x(key, j, huge * (uint64_t)(t + 1) + (uint64_t)t * O * I, O * I, x));
+            for (int o = 0; o < O; o++) {
+                double rms = 0;
+                for (int i = 0; i < I; i++) rms += weights[t][o * I + i] * (double)weights[t][o * I + i] / I;
+                for (int i = 0; i < I; i++) dot += (double)x[i * O + o] * weights[t][o * I + i] / sqrt(rms);
+                squares += I;
+            }
+        }
+        assert_true(fabs(reading->y[j] - dot / sqrt(squares)) < 1e-11);
+    }
+    wmk_reading_free(reading);
+    wmk_key_free(key);
+}
+
 /* Weights whose squares underflow say nothing, as zeros do. */
 static void weights_too_small_to_square(void **state)
 {
@@ -250,6 +295,7 @@ int main(void)
         cmocka_unit_test(same_bits_for_any_thread_count),
         cmocka_unit_test(counts_and_erasures),
         cmocka_unit_test(unusable_views),
+        cmocka_unit_test(huge_missing_targets),
         cmocka_unit_test(weights_too_small_to_square),
         cmocka_unit_test(lengths_that_lost_their_digits),
     };
