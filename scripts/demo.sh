@@ -64,18 +64,18 @@ run 0 report marked.safetensors unmarked.safetensors --key owner.key -o report.h
 "$program" verify marked.safetensors --key owner.key --json >marked.json
 "$program" verify unmarked.safetensors --key owner.key --json >unmarked.json || true
 "$program" verify marked.safetensors --key stranger.key --json >stranger.json || true
-"$program" eval marked.safetensors --data fashion-mnist --json >marked-eval.json
-"$program" eval unmarked.safetensors --data fashion-mnist --json >unmarked-eval.json
+marked_error=$(tail -n 1 marked.csv | cut -d, -f8)
+unmarked_error=$(tail -n 1 unmarked.csv | cut -d, -f8)
 
 echo
 echo "== Promises"
-holds "test error of the marked model at most 10.5 %" "$(value marked-eval.json test_error) <= 0.105"
+holds "test error of the marked model at most 10.5 %" "$marked_error <= 0.105"
 holds "mark found, BER 0, evidence of hundreds of bits" "$(value marked.json bit_errors) == 0 && $(value marked.json evidence_bits) >= 200"
 holds "another key on it, and its key on the twin: not found" "\"$(value stranger.json verdict)\" == \"not-found\" && \"$(value unmarked.json verdict)\" == \"not-found\""
 holds "65 % of the layer pruned: BER 0" "$(value pruned-65.json bit_errors) == 0"
 holds "95 % of the layer pruned: found" "\"$(value pruned-95.json verdict)\" == \"found\""
 echo
-echo "test error: $(value marked-eval.json test_error) with the mark, $(value unmarked-eval.json test_error) without"
+echo "test error: $marked_error with the mark, $unmarked_error without"
 for percent in 65 95 99; do
     file=pruned-$percent.json
     echo "pruned $percent %: $(value $file verdict), BER $(value $file ber), z $(value $file z), $(value $file evidence_bits) bits of evidence"
