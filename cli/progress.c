@@ -3,6 +3,8 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -36,14 +38,35 @@ static void duration_text(double seconds, char *text, size_t size)
         snprintf(text, size, "%ld:%02ld", whole / 60, whole % 60);
 }
 
-static void draw(const cli_progress *progress, const wmk_train_progress *now)
+/* Columns that a line may fill without being wrapped, which would leave it standing when the next one is drawn. */
+static size_t columns_of_terminal(void)
 {
-    char left[32], mark[64] = "";
+    struct winsize size;
+    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? (size_t)size.ws_col - 1 : 79;
+}
+
+/* `brief` 0 to 2: without the rate of images, then also without the steps. */
+static void line_text(char *text, size_t size, const wmk_train_progress *now, int brief)
+{
+    char left[32], mark[64] = "", steps[64] = "", speed[64] = "";
     duration_text(now->seconds_left, left, sizeof left);
     if (isfinite(now->e_r)) snprintf(mark, sizeof mark, "  E_R %.4f  BER %.4f", now->e_r, now->ber);
-    fprintf(stderr, "%sepoch %.2f/%.4g  step %llu/%llu  loss %.4f%s  %.0f images/s  %s left%s", progress->terminal ? "\r\033[K" : "", now->epoch,
-            now->epochs, (unsigned long long)now->step, (unsigned long long)now->steps, now->loss, mark, now->images_per_second, left,
-            progress->terminal ? "" : "\n");
+    if (brief < 1) snprintf(speed, sizeof speed, "  %.0f images/s", now->images_per_second);
+    if (brief < 2) snprintf(steps, sizeof steps, "  step %llu/%llu", (unsigned long long)now->step, (unsigned long long)now->steps);
+    snprintf(text, size, "epoch %.2f/%.4g%s  loss %.4f%s%s  %s left", now->epoch, now->epochs, steps, now->loss, mark, speed, left);
+}
+
+static void draw(const cli_progress *progress, const wmk_train_progress *now)
+{
+    char text[512];
+    line_text(text, sizeof text, now, 0);
+    if (!progress->terminal) {
+        fprintf(stderr, "%s\n", text);
+        return;
+    }
+    const size_t columns = columns_of_terminal();
+    for (int brief = 1; brief <= 2 && strlen(text) > columns; brief++) line_text(text, sizeof text, now, brief);
+    fprintf(stderr, "\r\033[K%.*s", (int)columns, text);
 }
 
 int progress_step(const wmk_train_progress *now, void *payload)

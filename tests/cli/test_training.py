@@ -109,6 +109,12 @@ def test_progress_on_a_terminal(work):
     command = f"{tools.PROGRAM} train --host wrn-10-1 --data data --batch 4 --epochs 0.5 -o out"
     done = subprocess.run(["script", "-qec", command, "/dev/null"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"})
     assert done.returncode == 0 and b"\r\033[Kepoch" in done.stdout and b"step 12/12" in done.stdout
+    for columns, has, lacks in ((120, b" images/s", b"never"), (79, b"step 12/12", b" images/s"), (66, b" left", b"step")):
+        narrow = f"stty cols {columns}; {command} --key marked.key --force"
+        done = subprocess.run(["script", "-qec", narrow, "/dev/null"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"})
+        lines = re.findall(rb"\r\033\[K(epoch[^\r]*)", done.stdout)
+        assert done.returncode == 0 and lines and max(map(len, lines)) < columns, "a line that is wrapped cannot be drawn anew"
+        assert has in lines[-1] and lacks not in lines[-1]
 
 
 # ---- report --------------------------------------------------------------------------------------------------------------------------
