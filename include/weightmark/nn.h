@@ -107,7 +107,7 @@ WMK_EXPORT void wmk_plan_profile(wmk_plan *plan, bool on);
 
 /* SGD with momentum, as torch.optim.SGD: g += weight_decay * W; v = momentum * v + g (first step: v = g); W -= rate * (nesterov ? g + momentum * v : v). */
 typedef struct wmk_sgd wmk_sgd;
-/* graph and plan are borrowed. 0 <= momentum < 1, weight_decay >= 0. */
+/* graph and plan are borrowed. 0 <= momentum < 1 (nesterov: above 0), weight_decay >= 0. ARGUMENT: otherwise, or nothing to train. */
 WMK_EXPORT wmk_status wmk_sgd_create(wmk_sgd **out, wmk_graph *graph, wmk_plan *plan, double momentum, bool nesterov, double weight_decay);
 WMK_EXPORT void wmk_sgd_free(wmk_sgd *sgd);
 WMK_EXPORT wmk_status wmk_sgd_step(wmk_sgd *sgd, double rate);

@@ -104,7 +104,8 @@ typedef struct wmk_eval_result {
     double test_error, loss;
     uint64_t examples;
 } wmk_eval_result;
-/* Test error of a model that weightmark trained. batch 0: a good one. */
+/* Test error of a model that weightmark trained, or of a checkpoint. batch: images at a time, the whole set at most; 0: a good number. threads as in
+ * wmk_train_options. Statuses of wmk_host_read and wmk_dataset_open; MISMATCH: another number of classes; NUMERIC: an output that is not finite. */
 WMK_EXPORT wmk_status wmk_eval(const wmk_model *model, const char *data, uint64_t batch, int threads, wmk_eval_result *out);
 
 #ifdef __cplusplus

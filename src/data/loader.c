@@ -105,6 +105,8 @@ static wmk_status start_prefetch(wmk_loader *loader)
 static wmk_status check_options(const wmk_dataset *dataset, const wmk_loader_options *o)
 {
     uint64_t bytes;
+    if (o->struct_size < sizeof *o)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "loader: options of %zu bytes; begin with WMK_LOADER_OPTIONS_INIT", o->struct_size);
     if (o->batch < 1 || !wmk_mul_u64(o->batch, WMK_IMAGE_ELEMENTS * sizeof(float), &bytes))
         return wmk_fail(WMK_ERROR_ARGUMENT, "loader: a batch of %zu images is out of range", o->batch);
     if (o->drop_last && o->batch > dataset->count)

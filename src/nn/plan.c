@@ -292,7 +292,7 @@ void wmk_plan_profile(wmk_plan *plan, bool on)
 wmk_status wmk_plan_describe(const wmk_plan *plan, char **out)
 {
     wmk_buffer text = {0};
-    wmk_status status = wmk_buffer_append(&text, "", 0);
+    wmk_status status = WMK_OK;
     for (size_t i = 0; status == WMK_OK && i < plan->step_count; i++) {
         const wmk_step *step = &plan->steps[i];
         status = wmk_buffer_printf(&text, "%s", step->text);

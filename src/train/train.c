@@ -82,6 +82,8 @@ static wmk_status finish(wmk_run *run, wmk_train_result *result)
 
 wmk_status wmk_train(const wmk_train_options *options, wmk_train_result *result)
 {
+    if (options->struct_size < sizeof *options)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "training: options of %zu bytes; begin with WMK_TRAIN_OPTIONS_INIT", options->struct_size);
     wmk_train_result own;
     wmk_run run;
     const int before = omp_get_max_threads();

@@ -261,7 +261,9 @@ static void options_are_checked(void **state)
     (void)state;
     wmk_loader *loader = NULL;
     wmk_loader_options options = WMK_LOADER_OPTIONS_INIT;
-    options.batch = 0;
+    options.struct_size = 0;
+    assert_int_equal(wmk_loader_create(&loader, grey, &options), WMK_ERROR_ARGUMENT);
+    options.struct_size = sizeof options, options.batch = 0;
     assert_int_equal(wmk_loader_create(&loader, grey, &options), WMK_ERROR_ARGUMENT);
     options.batch = SIZE_MAX / 4;
     assert_int_equal(wmk_loader_create(&loader, grey, &options), WMK_ERROR_ARGUMENT);

@@ -118,8 +118,6 @@ OPERATORS = {
     "Relu": lambda a, x: torch.relu(x),
     "Sigmoid": lambda a, x: torch.sigmoid(x),
     "Tanh": lambda a, x: torch.tanh(x),
-    "Sigmoid": lambda a, x: torch.sigmoid(x),
-    "Tanh": lambda a, x: torch.tanh(x),
     "Add": lambda a, x, y: x + y,
     "MatMul": lambda a, x, y: x @ y,
     "Softmax": lambda a, x: torch.softmax(x, int(a.get("axis", -1))),

@@ -322,6 +322,7 @@ static void refusals(void **state)
     (void)state;
     const wmk_train_options good = small_training(folder, "mlp-1-8", "out");
     wmk_train_options o;
+    o = good, o.struct_size = 8, expect(o, WMK_ERROR_ARGUMENT, "WMK_TRAIN_OPTIONS_INIT");
     o = good, o.epochs = 0, expect(o, WMK_ERROR_ARGUMENT, "0 epochs");
     o = good, o.epochs = NAN, expect(o, WMK_ERROR_ARGUMENT, "epochs");
     o = good, o.epochs = -1, expect(o, WMK_ERROR_ARGUMENT, "epochs");
