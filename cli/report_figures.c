@@ -45,7 +45,7 @@ static wmk_status curve(wmk_report *report, const report_run *runs, size_t run_c
         }
         double *x = points[count], *y = x + history->rows;
         size_t kept = keep_numbers(x, y, history, column, log_y);
-        if (kept)
+        if (kept > 1) /* one point is no curve: its number stands in the table */
             series[count++] = (wmk_series){runs[i].label, x, y, kept};
         else {
             free(points[count]);

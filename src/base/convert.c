@@ -78,8 +78,35 @@ static void f16_run(float *dst, const unsigned char *src, size_t count)
     }
 }
 
+static void bf16_run(float *dst, const unsigned char *src, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint16_t value;
+        memcpy(&value, src + 2 * i, sizeof value);
+        dst[i] = wmk_bf16_to_f32(value);
+    }
+}
+
 #if defined(__x86_64__)
 #include <immintrin.h>
+
+__attribute__((target("avx2"))) static void bf16_run_avx2(float *dst, const unsigned char *src, size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        __m256i wide = _mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(src + 2 * i)));
+        _mm256_storeu_ps(dst + i, _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16)));
+    }
+    bf16_run(dst + i, src + 2 * i, count - i);
+}
+
+static void bf16_read(float *dst, const unsigned char *src, size_t count)
+{
+    if (__builtin_cpu_supports("avx2"))
+        bf16_run_avx2(dst, src, count);
+    else
+        bf16_run(dst, src, count);
+}
 
 __attribute__((target("avx2,f16c"))) static void f16_run_f16c(float *dst, const unsigned char *src, size_t count)
 {
@@ -97,6 +124,7 @@ static void f16_read(float *dst, const unsigned char *src, size_t count)
 }
 #else
 #define f16_read f16_run
+#define bf16_read bf16_run
 #endif
 
 void wmk_read_f32(float *dst, const void *src, wmk_dtype dtype, size_t count)
@@ -110,7 +138,7 @@ void wmk_read_f32(float *dst, const void *src, wmk_dtype dtype, size_t count)
         f16_read(dst, bytes, count);
         break;
     case WMK_BF16:
-        for (size_t i = 0; i < count; i++) dst[i] = f32_of_bits((uint32_t)bytes[2 * i] << 16 | (uint32_t)bytes[2 * i + 1] << 24);
+        bf16_read(dst, bytes, count);
         break;
     case WMK_F64:
         for (size_t i = 0; i < count; i++) {

@@ -54,9 +54,11 @@ static wmk_status data_blocks(wmk_buffer *script, const wmk_figure *figure)
 static wmk_status write_script(wmk_buffer *script, const wmk_figure *figure)
 {
     static const char *const colours[] = {"#0969da", "#bf3989", "#1a7f37", "#bc4c00", "#6e7781", "#8250df"};
-    WMK_TRY(wmk_buffer_printf(script, "set terminal svg noenhanced size 760,430 font 'sans-serif,13' background '#ffffff'\n"
-                                      "set encoding utf8\nset datafile missing 'NaN'\nset grid lc '#d5dbe1'\nset border 3\nset tics nomirror\n"
-                                      "set key bmargin center horizontal\n"));
+    WMK_TRY(wmk_buffer_printf(script,
+                              "set terminal svg noenhanced size 760,430 font 'sans-serif,13' background '#ffffff'\n"
+                              "set encoding utf8\nset datafile missing 'NaN'\nset grid lc '#d5dbe1'\nset border 3\nset tics nomirror\n"
+                              "set key bmargin center horizontal\nset bmargin %g\n",
+                              3.5 + (double)((figure->series_count + 1) / 2))); /* legend of two names a line under the x label */
     WMK_TRY(setting(script, "title", figure->title));
     WMK_TRY(setting(script, "xlabel", figure->x_label));
     WMK_TRY(setting(script, "ylabel", figure->y_label));
