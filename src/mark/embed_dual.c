@@ -82,7 +82,16 @@ typedef struct floors { /* min 1/2 mu' G mu + mu' (start - floor), mu >= 0 */
     double *floor, *mu, *reached; /* reached = start + G mu */
     double *step;
     uint32_t *index;
+    double most; /* the search may end when the squared length of what is sought is above this; 0: no limit */
 } floors;
+
+/* A lower bound of the squared length of v with X_j . v >= floor_j, from any mu >= 0 (weak duality); start is 0. */
+static double least_squares(const wmk_dual *d, const floors *f)
+{
+    double twice = 0;
+    for (uint32_t j = 0; j < d->T; j++) twice += f->mu[j] * (2 * f->floor[j] - f->reached[j]);
+    return twice;
+}
 
 static void reach(const wmk_dual *d, floors *f)
 {
@@ -141,6 +150,7 @@ static bool sweeps(const wmk_dual *d, floors *f, double size)
             for (uint32_t k = 0; k < d->T; k++) f->reached[k] += step * row[k];
         }
         if (miss(d, f, size) < 1e-9) return true;
+        if (f->most > 0 && least_squares(d, f) > f->most) return false;
     }
     return false;
 }
@@ -159,17 +169,19 @@ static bool fill_floors(const wmk_dual *d, floors *f, double size)
 /* ||sum mu_j s_j X_j||^2 for margins reached from nothing at length 1: above 1 nothing of length 1 has them. */
 static wmk_status feasible(const wmk_dual *d, floors *f, const double *margin)
 {
-    double size = 0, squares = 0;
+    double size = 0;
     for (uint32_t j = 0; j < d->T; j++) {
         f->floor[j] = margin[j] * d->unit;
         size = fmax(size, f->floor[j]);
     }
+    f->most = 100; /* where there is no solution at all the bound only grows: less than a tenth of the margin is answer enough */
     bool done = fill_floors(d, f, size);
-    for (uint32_t j = 0; j < d->T; j++) squares += f->mu[j] * f->reached[j];
+    f->most = 0;
+    double squares = least_squares(d, f);
     if (done && squares < 1) return WMK_OK;
     double least = INFINITY;
     for (uint32_t j = 0; j < d->T; j++) least = fmin(least, margin[j]);
-    if (!done)
+    if (!(squares > 1))
         return wmk_fail(WMK_ERROR_NUMERIC, "margin %.4g cannot be met: %u bits on %llu values have no solution", least, d->T,
                         (unsigned long long)d->m);
     return wmk_fail(WMK_ERROR_NUMERIC, "margin %.4g cannot be met: %u bits on %llu values allow less than %.4g", least, d->T,

@@ -315,6 +315,9 @@ static void what_cannot_be(void **state)
     wmk_key_free(key);
     key = naive_key(&set, WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN, 16, false, 1); /* 16 bits on 18 values */
     assert_fails(wmk_mark_embed(key, set.view, &out, &options, NULL), WMK_ERROR_NUMERIC, "16 bits on 18 values allow less than");
+    wmk_key_free(key);
+    key = naive_key(&set, WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN, 64, false, 1); /* more than twice as many: no vector has all signs */
+    assert_fails(wmk_mark_embed(key, set.view, &out, &options, NULL), WMK_ERROR_NUMERIC, "64 bits on 18 values allow less than 0.");
     options.margin = 0;
     assert_fails(wmk_mark_embed(key, set.view, &out, &options, NULL), WMK_ERROR_ARGUMENT, "margin");
     options.eq6 = true;
