@@ -29,6 +29,9 @@ holds() {
     if awk "BEGIN { exit !($*) }"; then echo "  ok      $what"; else echo "  NOT SO  $what" >&2; failures=$((failures + 1)); fi
 }
 
+# Threads that wait for each other sleep soon instead of spinning, so that a busy machine does not slow the training tenfold.
+export GOMP_SPINCOUNT="${GOMP_SPINCOUNT:-20000}"
+
 # bf16 is quicker where the processor multiplies it, and slower elsewhere.
 precision=f32
 grep -qw avx512_bf16 /proc/cpuinfo 2>/dev/null && precision=bf16
