@@ -60,6 +60,16 @@ static bool split_operand(report_run *run, const char *operand)
     return run->label && run->path;
 }
 
+/* Labels go into titles and cells of a fixed size, and into SVG, which must be well formed: UTF-8, and a long one is cut between two characters. */
+static void make_label(char *label)
+{
+    enum { LONGEST = 80 };
+    make_utf8(label);
+    size_t end = strlen(label) > LONGEST ? LONGEST : strlen(label);
+    while (end > 0 && (label[end] & 0xc0) == 0x80) end--;
+    label[end] = 0;
+}
+
 static int open_key(const cli_call *call, report_run *run, size_t index)
 {
     const report_settings *settings = call->settings;
@@ -96,7 +106,7 @@ static wmk_status look(wmk_verification *out, const wmk_model *model, const wmk_
 static int run_open(const cli_call *call, report_run *run, size_t index)
 {
     if (!split_operand(run, call->operands.item[index])) return complain(call->command, EXIT_SYSTEM, "out of memory");
-    make_utf8(run->label); /* it goes into SVG, which must be well formed */
+    make_label(run->label);
     wmk_status status = wmk_model_open(&run->model, run->path);
     if (status != WMK_OK) return failed(call, status);
     int exit_code = open_key(call, run, index);

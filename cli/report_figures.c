@@ -169,6 +169,7 @@ static wmk_status draw_weights(wmk_report *report, const weights *all, size_t co
         snprintf(title, sizeof title, "Distribution of W: %s", wmk_key_target(key, 0)->name);
     else
         snprintf(title, sizeof title, "Distribution of W: the %zu marked tensors", wmk_key_target_count(key));
+    make_utf8(title); /* a long name may have been cut off within a character */
     wmk_figure figure = {title, "weight", "share of weights", series, count, false, true, 0, 0};
     if (reach > 0) status = wmk_report_figure(report, &figure);
     free(bins);

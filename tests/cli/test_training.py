@@ -207,6 +207,22 @@ def test_report_unusable_history(work):
     assert not os.path.exists("report.html")
 
 
+@pytest.mark.parametrize("rows", ["", "nan,1\n", "1,-1\n2,0\n", "inf,inf\n1,1\n", "1e308,1e308\n-1e308,-1e308\n", "1,0.5,,,\n\n,\n"])
+def test_report_draws_what_can_be_drawn(work, rows):
+    """A point that no axis can hold is left out, a figure without points too; the page comes."""
+    open("marked.csv", "w").write("epoch,e_r\n" + rows)
+    run("report", "marked.safetensors", "-o", "report.html")
+    page_of("report.html")
+
+
+def test_report_of_a_very_long_name(work):
+    run("report", "\u00e9" * 300 + "=marked.safetensors", "-o", "report.html")
+    svgs = re.findall(r'base64,([A-Za-z0-9+/=]+)"', page_of("report.html"))
+    assert svgs
+    for svg in svgs:
+        xml.etree.ElementTree.fromstring(base64.b64decode(svg)) # cut off, yet whole characters
+
+
 def test_report_without_gnuplot(work):
     run("report", "marked.safetensors", "-o", "report.html", "--quiet", code=3, err="not supported: .*gnuplot", env={**os.environ, "PATH": "/nowhere"})
     assert not os.path.exists("report.html")
