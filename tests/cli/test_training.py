@@ -204,6 +204,9 @@ def test_report_of_names_that_are_no_utf8(work):
 def test_report_unusable_history(work):
     open("marked.csv", "w").write("this is no history\n1,2,3\n")
     run("report", "marked.safetensors", "-o", "report.html", "--quiet", code=3, err="marked.csv: not a training history")
+    os.unlink("marked.csv")
+    os.mkfifo("marked.csv")
+    run("report", "marked.safetensors", "-o", "report.html", "--quiet", code=3, err="marked.csv: not a training history")
     assert not os.path.exists("report.html")
 
 
