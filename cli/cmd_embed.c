@@ -11,7 +11,7 @@ typedef struct embed_settings {
     common_settings common;
     const char *output, *key, *passphrase_file;
     double margin, lambda;
-    bool eq6, dry_run, force;
+    bool eq6, unbalanced, dry_run, force;
 } embed_settings;
 
 /* Before anything is written. On stdout only for people: --json prints one object at the end. */
@@ -77,6 +77,7 @@ static int embed(const cli_call *call, const wmk_key *key)
     options.margin = settings->margin;
     options.eq6 = settings->eq6;
     options.lambda = settings->lambda;
+    options.unbalanced = settings->unbalanced;
     wmk_status status = wmk_model_open(&model, call->operands.item[0]);
     if (status == WMK_OK) status = wmk_model_embed(model, key, settings->output, settings->force, &options, announce, (void *)call, &summary);
     wmk_model_close(model);
@@ -104,6 +105,9 @@ static const option_spec options[] = {
      offsetof(embed_settings, margin)},
     {"eq6", 0, OPTION_FLAG, NULL, NULL, false, "the paper's equation 6 instead of a margin (a mean key over one tensor)",
      offsetof(embed_settings, eq6)},
+    {"unbalanced", 0, OPTION_FLAG, NULL, NULL, false,
+     "the very smallest change (a partition key over weights); without it every kernel keeps its sum, which costs the network less",
+     offsetof(embed_settings, unbalanced)},
     {"lambda", 0, OPTION_NUMBER, "L", "10", false, "weight of the mean E_R in equation 6", offsetof(embed_settings, lambda)},
     {"dry-run", 'n', OPTION_FLAG, NULL, NULL, false, "say what would change and write nothing", offsetof(embed_settings, dry_run)},
     OPTION_PASSPHRASE(embed_settings),

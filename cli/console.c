@@ -10,12 +10,21 @@
 #include <string.h>
 #include <unistd.h>
 
+/* Bytes of the control character at c: names come from files and command lines, and a terminal obeys U+0000 to U+001F, U+007F and, as two bytes of
+ * UTF-8, U+0080 to U+009F. 0: none. */
+static int control_bytes(const char *c)
+{
+    const unsigned char *b = (const unsigned char *)c;
+    if (b[0] < ' ' || b[0] == 127) return 1;
+    return b[0] == 0xc2 && b[1] >= 0x80 && b[1] < 0xa0 ? 2 : 0;
+}
+
 static void say(const cli_command *command, const char *format, va_list arguments, const char *tail)
 {
     char text[2048];
     vsnprintf(text, sizeof text, format, arguments); /* NOLINT(clang-analyzer-valist.Uninitialized): started by va_start */
-    for (char *c = text; *c; c++)                    /* names come from files and command lines: keep the terminal safe */
-        if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
+    for (char *c = text; *c; c++)
+        for (int n = control_bytes(c); n > 0; n--) c[n - 1] = '?';
     fprintf(stderr, "weightmark%s%s: %s%s\n", command ? " " : "", command ? command->name : "", text, tail);
 }
 
@@ -90,7 +99,11 @@ int print_json(const cli_call *call, json_t *object)
 void print_name(const char *name, int width)
 {
     int written = 0;
-    for (; *name; name++, written++) putchar((unsigned char)*name < ' ' || *name == 127 ? '?' : *name);
+    for (; *name; name++, written++) {
+        int control = control_bytes(name);
+        putchar(control ? '?' : *name);
+        if (control == 2) name++;
+    }
     if (written < width) printf("%*s", width - written, "");
 }
 

@@ -12,14 +12,14 @@ extern "C" {
 typedef struct wmk_attack wmk_attack; /* a row of the table of attacks */
 
 typedef struct wmk_attack_parameter { /* one of its options */
-    const char *name;          /* "rate" */
-    const char *value_name;    /* "R" */
-    const char *default_value; /* NULL: must be given */
+    const char *name;                 /* "rate" */
+    const char *value_name;           /* "R" */
+    const char *default_value;        /* NULL: must be given */
     const char *help;
 } wmk_attack_parameter;
 
 WMK_EXPORT size_t wmk_attack_count(void);
-WMK_EXPORT const wmk_attack *wmk_attack_at(size_t index); /* NULL out of range */
+WMK_EXPORT const wmk_attack *wmk_attack_at(size_t index);       /* NULL out of range */
 WMK_EXPORT const wmk_attack *wmk_attack_find(const char *name); /* NULL: none */
 WMK_EXPORT const char *wmk_attack_name(const wmk_attack *attack);
 WMK_EXPORT const char *wmk_attack_summary(const wmk_attack *attack); /* one line */

@@ -29,18 +29,18 @@ extern "C" {
 /* The numbers are stable. */
 typedef enum wmk_status {
     WMK_OK = 0,
-    WMK_ERROR_ARGUMENT = 1,    /* the call itself is wrong: a value outside its documented range */
-    WMK_ERROR_INPUT = 2,       /* a file or buffer is malformed, truncated, damaged or holds values that cannot be used */
-    WMK_ERROR_MISSING = 3,     /* something named does not exist: a file, a tensor, a data set */
-    WMK_ERROR_MISMATCH = 4,    /* two things that are each well formed do not fit: a key and a model, a checkpoint and a run */
-    WMK_ERROR_UNSUPPORTED = 5, /* well formed, but this build or version does not do it; the message begins "not supported:" */
-    WMK_ERROR_SECRET = 6,      /* wrong passphrase, or a sealed key that was altered: the two cannot be told apart */
-    WMK_ERROR_EXISTS = 7,      /* the output exists and may not be replaced */
-    WMK_ERROR_MEMORY = 8,      /* out of memory */
-    WMK_ERROR_SYSTEM = 9,      /* the operating system refused: the message carries its reason */
+    WMK_ERROR_ARGUMENT = 1,     /* the call itself is wrong: a value outside its documented range */
+    WMK_ERROR_INPUT = 2,        /* a file or buffer is malformed, truncated, damaged or holds values that cannot be used */
+    WMK_ERROR_MISSING = 3,      /* something named does not exist: a file, a tensor, a data set */
+    WMK_ERROR_MISMATCH = 4,     /* two things that are each well formed do not fit: a key and a model, a checkpoint and a run */
+    WMK_ERROR_UNSUPPORTED = 5,  /* well formed, but this build or version does not do it; the message begins "not supported:" */
+    WMK_ERROR_SECRET = 6,       /* wrong passphrase, or a sealed key that was altered: the two cannot be told apart */
+    WMK_ERROR_EXISTS = 7,       /* the output exists and may not be replaced */
+    WMK_ERROR_MEMORY = 8,       /* out of memory */
+    WMK_ERROR_SYSTEM = 9,       /* the operating system refused: the message carries its reason */
     WMK_ERROR_INTERRUPTED = 10, /* the caller asked to stop; what the comment promises to keep was kept */
-    WMK_ERROR_NUMERIC = 11,    /* a computation left the finite numbers or has no solution */
-    WMK_ERROR_INTERNAL = 12    /* a defect of weightmark */
+    WMK_ERROR_NUMERIC = 11,     /* a computation left the finite numbers or has no solution */
+    WMK_ERROR_INTERNAL = 12     /* a defect of weightmark */
 } wmk_status;
 
 /* The message of the last failure in the calling thread: one line, no newline, never NULL ("" before any failure), never a

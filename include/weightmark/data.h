@@ -28,21 +28,25 @@ WMK_EXPORT uint32_t wmk_dataset_classes(const wmk_dataset *dataset);
 typedef enum wmk_augmentation {
     WMK_AUGMENT_NONE = 0,
     WMK_AUGMENT_CROP_FLIP = 1, /* 4 pixels of padding by reflection, random 32x32 crop, random horizontal flip (the WRN paper) */
-    WMK_AUGMENT_REFERENCE = 2  /* rotation up to 10 degrees, shift up to 5/32 each way, horizontal flip (the watermark paper's code); bilinear, the nearest edge pixel
+    WMK_AUGMENT_REFERENCE =
+        2 /* rotation up to 10 degrees, shift up to 5/32 each way, horizontal flip (the watermark paper's code); bilinear, the nearest edge pixel
                                   where the source lies outside */
 } wmk_augmentation;
 
 typedef struct wmk_loader_options {
     size_t struct_size;
     size_t batch;
-    bool shuffle;        /* a fresh permutation every epoch, from the seed */
-    bool drop_last;      /* leave out the last, smaller batch of an epoch; else it is delivered with its true count */
+    bool shuffle;   /* a fresh permutation every epoch, from the seed */
+    bool drop_last; /* leave out the last, smaller batch of an epoch; else it is delivered with its true count */
     wmk_augmentation augmentation;
     uint64_t seed;
     uint64_t first_step; /* where to begin: batch number since epoch 0 (for resuming) */
     bool prefetch;       /* prepare the next batches on a thread of its own */
 } wmk_loader_options;
-#define WMK_LOADER_OPTIONS_INIT {sizeof(wmk_loader_options), 64, false, false, WMK_AUGMENT_NONE, 1, 0, false}
+#define WMK_LOADER_OPTIONS_INIT                                                                                                                      \
+    {                                                                                                                                                \
+        sizeof(wmk_loader_options), 64, false, false, WMK_AUGMENT_NONE, 1, 0, false                                                                  \
+    }
 
 typedef struct wmk_loader wmk_loader;
 /* dataset is borrowed. The bytes of a batch depend only on the data, the options and its number. */

@@ -15,27 +15,27 @@ extern "C" {
 
 /* ---- keys -------------------------------------------------------------------------------------------------------------------- */
 
-typedef enum wmk_scheme {   /* what a row of X looks like (paper section 3.2.2; the last is ours) */
-    WMK_SCHEME_DIRECT = 1,  /* one +1; distinct columns, so T <= M */
-    WMK_SCHEME_DIFF = 2,    /* one +1 and one -1; distinct columns, so 2T <= M */
-    WMK_SCHEME_RANDOM = 3,  /* every element N(0,1) */
-    WMK_SCHEME_PARTITION = 4 /* every column belongs to one row, with a secret sign there */
+typedef enum wmk_scheme {                          /* what a row of X looks like (paper section 3.2.2; the last is ours) */
+                          WMK_SCHEME_DIRECT = 1,   /* one +1; distinct columns, so T <= M */
+                          WMK_SCHEME_DIFF = 2,     /* one +1 and one -1; distinct columns, so 2T <= M */
+                          WMK_SCHEME_RANDOM = 3,   /* every element N(0,1) */
+                          WMK_SCHEME_PARTITION = 4 /* every column belongs to one row, with a secret sign there */
 } wmk_scheme;
 
-typedef enum wmk_carrier {     /* which vector w the bits are read from */
-    WMK_CARRIER_MEAN = 1,      /* mean over filters of a layer; raw for one target, each over its own RMS for several */
-    WMK_CARRIER_WEIGHTS = 2    /* every weight of every target, over the RMS of its own filter */
+typedef enum wmk_carrier {                         /* which vector w the bits are read from */
+                           WMK_CARRIER_MEAN = 1,   /* mean over filters of a layer; raw for one target, each over its own RMS for several */
+                           WMK_CARRIER_WEIGHTS = 2 /* every weight of every target, over the RMS of its own filter */
 } wmk_carrier;
 
 #define WMK_SEED_BYTES 32
-#define WMK_KEY_ID_CHARS 64     /* lower-case hexadecimal BLAKE2b-256, without the NUL */
-#define WMK_BITS_MAX 16384      /* T */
+#define WMK_KEY_ID_CHARS 64 /* lower-case hexadecimal BLAKE2b-256, without the NUL */
+#define WMK_BITS_MAX 16384  /* T */
 #define WMK_TARGETS_MAX 65536
 
 /* One weight tensor that a key marks. */
 typedef struct wmk_target {
     const char *name;
-    wmk_layout layout;          /* valid and with an O: see weightmark/tensor.h */
+    wmk_layout layout; /* valid and with an O: see weightmark/tensor.h */
     uint32_t rank;
     uint64_t shape[WMK_RANK_MAX];
 } wmk_target;
@@ -46,15 +46,18 @@ typedef struct wmk_key_options {
     size_t struct_size;
     wmk_scheme scheme;
     wmk_carrier carrier;
-    uint32_t bits;              /* T, 1 to WMK_BITS_MAX */
-    double lambda;              /* weight of E_R in training, >= 0 and finite; 0.01 in the paper */
-    bool ones;                  /* b = 1...1, the paper's experiments; else b is drawn from the seed */
-    const uint8_t *seed;        /* [WMK_SEED_BYTES]; NULL: drawn from the system */
-    int64_t created;            /* seconds since 1970, UTC; 0: now */
-    const wmk_target *targets;  /* [target_count], copied */
+    uint32_t bits;             /* T, 1 to WMK_BITS_MAX */
+    double lambda;             /* weight of E_R in training, >= 0 and finite; 0.01 in the paper */
+    bool ones;                 /* b = 1...1, the paper's experiments; else b is drawn from the seed */
+    const uint8_t *seed;       /* [WMK_SEED_BYTES]; NULL: drawn from the system */
+    int64_t created;           /* seconds since 1970, UTC; 0: now */
+    const wmk_target *targets; /* [target_count], copied */
     size_t target_count;
 } wmk_key_options;
-#define WMK_KEY_OPTIONS_INIT {sizeof(wmk_key_options), WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN, 256, 0.01, false, NULL, 0, NULL, 0}
+#define WMK_KEY_OPTIONS_INIT                                                                                                                         \
+    {                                                                                                                                                \
+        sizeof(wmk_key_options), WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN, 256, 0.01, false, NULL, 0, NULL, 0                                             \
+    }
 
 /* Makes a key. ARGUMENT: an option outside its range, no target, a name twice, an empty or invalid layout, an axis of 0;
  * MISMATCH: T > M for direct, 2T > M for diff (the message gives both numbers); MEMORY; SYSTEM: no entropy. */
@@ -73,8 +76,8 @@ WMK_EXPORT void wmk_key_free(wmk_key *key);
 
 WMK_EXPORT wmk_scheme wmk_key_scheme(const wmk_key *key);
 WMK_EXPORT wmk_carrier wmk_key_carrier(const wmk_key *key);
-WMK_EXPORT uint32_t wmk_key_bit_count(const wmk_key *key);                 /* T */
-WMK_EXPORT uint64_t wmk_key_m(const wmk_key *key);                         /* M over all targets */
+WMK_EXPORT uint32_t wmk_key_bit_count(const wmk_key *key); /* T */
+WMK_EXPORT uint64_t wmk_key_m(const wmk_key *key);         /* M over all targets */
 WMK_EXPORT double wmk_key_lambda(const wmk_key *key);
 WMK_EXPORT bool wmk_key_ones(const wmk_key *key);
 WMK_EXPORT int64_t wmk_key_created(const wmk_key *key);
@@ -107,10 +110,10 @@ WMK_EXPORT wmk_status wmk_key_partition(const wmk_key *key, uint64_t column, siz
 /* What a key reads from weights. */
 typedef struct wmk_reading {
     uint32_t T;
-    double *y;       /* [T] X_j . w, over ||w restricted to row j's support|| for normalised carriers, raw for a single-target mean (paper eq. 2) */
-    double *score;   /* [T] y in units of its deviation in a model made without the key: y itself when normalised; when raw, y_j over ||w restricted to
+    double *y;     /* [T] X_j . w, over ||w restricted to row j's support|| for normalised carriers, raw for a single-target mean (paper eq. 2) */
+    double *score; /* [T] y in units of its deviation in a model made without the key: y itself when normalised; when raw, y_j over ||w restricted to
                         row j's support|| (random, partition) or over the RMS of w times ||X_j|| (direct, diff) */
-    uint8_t *bit;    /* [T] 1 when y >= 0 */
+    uint8_t *bit;  /* [T] 1 when y >= 0 */
     uint8_t *erased; /* [T] 1 when row j's support holds nothing but zeros, missing weights or f64 values too small to square: it says nothing */
     uint64_t weights_read;
     uint64_t weights_missing; /* weights of targets whose data was NULL (carrier weights) */
@@ -134,13 +137,13 @@ WMK_EXPORT const char *wmk_verdict_name(wmk_verdict verdict); /* "not-found", "i
 
 typedef struct wmk_evidence {
     wmk_verdict verdict;
-    uint32_t bits;        /* T less erased bits */
+    uint32_t bits; /* T less erased bits */
     uint32_t erased;
-    uint32_t bit_errors;  /* among `bits` */
-    double ber;           /* bit_errors / bits; 0.5 when bits is 0 */
-    double z;             /* soft score: sum_j s_j score_j / sqrt(bits), s_j = 2 b_j - 1; direct and diff: over sqrt(sum_j score_j^2) instead, since
+    uint32_t bit_errors; /* among `bits` */
+    double ber;          /* bit_errors / bits; 0.5 when bits is 0 */
+    double z;            /* soft score: sum_j s_j score_j / sqrt(bits), s_j = 2 b_j - 1; direct and diff: over sqrt(sum_j score_j^2) instead, since
                              only the bits' signs are random there */
-    double log10_p_soft;  /* 0 where the soft score proves nothing */
+    double log10_p_soft; /* 0 where the soft score proves nothing */
     double log10_p_hard;
     bool soft_is_bound;   /* log10_p_soft is an upper bound (Hoeffding), not exact */
     bool empirical;       /* fixed b with direct or diff: p comes from redrawn keys, floor 1/(N+1) */
@@ -183,20 +186,26 @@ WMK_EXPORT void wmk_regularizer_free(wmk_regularizer *regularizer);
 
 typedef struct wmk_embed_options {
     size_t struct_size;
-    double margin;  /* every bit ends with s_j score_j >= margin; > 0 */
-    bool eq6;       /* instead: minimise 1/2 ||w - w0||^2 + lambda * mean-per-bit E_R(w) (paper eq. 6); carrier mean, one target */
-    double lambda;  /* for eq6, > 0 */
+    double margin; /* every bit ends with s_j score_j >= margin; > 0 */
+    bool eq6;      /* instead: minimise 1/2 ||w - w0||^2 + lambda * mean-per-bit E_R(w) (paper eq. 6); carrier mean, one target */
+    double lambda; /* for eq6, > 0 */
+    bool
+        unbalanced; /* scheme partition over single weights: the very smallest change; else every kernel also keeps its sum (of a 1 x 1 window or a linear
+                        layer: every filter), which keeps what it answers to the mean of its input and with it the network's accuracy */
 } wmk_embed_options;
-#define WMK_EMBED_OPTIONS_INIT {sizeof(wmk_embed_options), 8.0, false, 10.0}
+#define WMK_EMBED_OPTIONS_INIT                                                                                                                       \
+    {                                                                                                                                                \
+        sizeof(wmk_embed_options), 8.0, false, 10.0, false                                                                                           \
+    }
 
 typedef struct wmk_embed_summary {
     double relative_change; /* ||dW|| / ||W|| over all targets, as written (rounding included) */
     double z_before, z_after;
     uint32_t errors_before, errors_after;
-    double margin_reached;  /* min_j s_j score_j after */
-    double rounding_z;      /* what the rounding to the stored types cost in z */
-    double eq6_distance;    /* 1/2 ||w - w0||^2 (eq6 only) */
-    double eq6_e_r;         /* mean-per-bit E_R at the end (eq6 only) */
+    double margin_reached; /* min_j s_j score_j after */
+    double rounding_z;     /* what the rounding to the stored types cost in z */
+    double eq6_distance;   /* 1/2 ||w - w0||^2 (eq6 only) */
+    double eq6_e_r;        /* mean-per-bit E_R at the end (eq6 only) */
 } wmk_embed_summary;
 
 /* The smallest change of the weights (in the carrier's normalised norm) that makes every bit right with a margin; for partition in closed form, bit by bit;

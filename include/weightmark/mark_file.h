@@ -26,18 +26,21 @@ WMK_EXPORT wmk_status wmk_targets_select(wmk_targets *out, const wmk_targets *fr
 
 typedef struct wmk_verify_options {
     size_t struct_size;
-    const char *tensor;    /* NULL, or: read a one-target key from this tensor instead of the key's name (counted in tries: 1) */
-    bool any_tensor;       /* a one-target key is tried on every tensor of the same shape; every try is paid for */
-    uint64_t tries;        /* factor for choices made elsewhere (keys, files); >= 1 */
+    const char *tensor; /* NULL, or: read a one-target key from this tensor instead of the key's name (counted in tries: 1) */
+    bool any_tensor;    /* a one-target key is tried on every tensor of the same shape; every try is paid for */
+    uint64_t tries;     /* factor for choices made elsewhere (keys, files); >= 1 */
     double threshold_bits;
     uint32_t redraws;
 } wmk_verify_options;
-#define WMK_VERIFY_OPTIONS_INIT {sizeof(wmk_verify_options), NULL, false, 1, WMK_THRESHOLD_BITS_DEFAULT, WMK_REDRAWS_DEFAULT}
+#define WMK_VERIFY_OPTIONS_INIT                                                                                                                      \
+    {                                                                                                                                                \
+        sizeof(wmk_verify_options), NULL, false, 1, WMK_THRESHOLD_BITS_DEFAULT, WMK_REDRAWS_DEFAULT                                                  \
+    }
 
 typedef struct wmk_verification {
     wmk_evidence evidence;
-    wmk_reading *reading;     /* owned */
-    char **tensors;           /* [tensor_count] names of the tensors read, owned */
+    wmk_reading *reading; /* owned */
+    char **tensors;       /* [tensor_count] names of the tensors read, owned */
     size_t tensor_count;
     size_t tensors_missing;
 } wmk_verification;

@@ -11,11 +11,12 @@ extern "C" {
 typedef struct wmk_model wmk_model; /* an open model: immutable, may be shared between threads */
 
 typedef struct wmk_model_tensor {
-    wmk_tensor_view view;   /* name, dtype, shape; layout: the container's or, failing that, guessed from the rank ("OI", "OIW", "OIHW", "OIDHW", "" below rank 2);
+    wmk_tensor_view
+        view; /* name, dtype, shape; layout: the container's or, failing that, guessed from the rank ("OI", "OIW", "OIHW", "OIDHW", "" below rank 2);
                                data points into the mapping, or is NULL where the element type has no plain bytes */
-    uint64_t offset_bytes;  /* of the data in its file */
+    uint64_t offset_bytes; /* of the data in its file */
     uint64_t size_bytes;
-    uint32_t file;          /* index for wmk_model_file_path */
+    uint32_t file; /* index for wmk_model_file_path */
 } wmk_model_tensor;
 
 /* Opens a model, recognised by content. MISSING/SYSTEM: cannot be opened; INPUT: truncated, corrupt, contradictory (message: file, tensor, rule);
@@ -30,7 +31,7 @@ WMK_EXPORT const char *wmk_model_path(const wmk_model *model);
 WMK_EXPORT size_t wmk_model_tensor_count(const wmk_model *model);
 WMK_EXPORT const wmk_model_tensor *wmk_model_tensor_at(const wmk_model *model, size_t index); /* file order; NULL out of range */
 WMK_EXPORT const wmk_model_tensor *wmk_model_find(const wmk_model *model, const char *name);  /* NULL: none */
-WMK_EXPORT const char *wmk_model_file_path(const wmk_model *model, uint32_t file); /* NULL out of range */
+WMK_EXPORT const char *wmk_model_file_path(const wmk_model *model, uint32_t file);            /* NULL out of range */
 /* Free-text metadata the container carries; out of range both are NULL. */
 WMK_EXPORT size_t wmk_model_metadata_count(const wmk_model *model);
 WMK_EXPORT void wmk_model_metadata_at(const wmk_model *model, size_t index, const char **name, const char **value);

@@ -58,7 +58,7 @@ typedef struct wmk_parameter {
     size_t count; /* elements */
 } wmk_parameter;
 WMK_EXPORT size_t wmk_graph_parameter_count(const wmk_graph *graph);
-WMK_EXPORT const wmk_parameter *wmk_graph_parameter_at(const wmk_graph *graph, size_t index); /* in order of creation; NULL out of range */
+WMK_EXPORT const wmk_parameter *wmk_graph_parameter_at(const wmk_graph *graph, size_t index);       /* in order of creation; NULL out of range */
 WMK_EXPORT const wmk_parameter *wmk_graph_find_parameter(const wmk_graph *graph, const char *name); /* NULL: none */
 
 /* ---- plan --------------------------------------------------------------------------------------------------------------------- */
@@ -66,8 +66,11 @@ WMK_EXPORT const wmk_parameter *wmk_graph_find_parameter(const wmk_graph *graph,
 typedef struct wmk_plan wmk_plan; /* a graph compiled for one batch size, mode and precision; one thread at a time */
 
 typedef enum wmk_mode { WMK_INFERENCE = 0, WMK_TRAINING = 1 } wmk_mode;
-typedef enum wmk_precision { WMK_PRECISION_F32 = 0, WMK_PRECISION_BF16 = 1 } wmk_precision; /* bf16: activations; weights, statistics, loss stay f32 */
-typedef enum wmk_engine { WMK_ENGINE_ONEDNN = 0, WMK_ENGINE_REFERENCE = 1 } wmk_engine;     /* reference: plain C, slow, the oracle */
+typedef enum wmk_precision {
+    WMK_PRECISION_F32 = 0,
+    WMK_PRECISION_BF16 = 1
+} wmk_precision;                                                                        /* bf16: activations; weights, statistics, loss stay f32 */
+typedef enum wmk_engine { WMK_ENGINE_ONEDNN = 0, WMK_ENGINE_REFERENCE = 1 } wmk_engine; /* reference: plain C, slow, the oracle */
 
 typedef struct wmk_plan_options {
     size_t struct_size;
@@ -76,12 +79,16 @@ typedef struct wmk_plan_options {
     wmk_precision precision;
     wmk_engine engine;
 } wmk_plan_options;
-#define WMK_PLAN_OPTIONS_INIT {sizeof(wmk_plan_options), 64, WMK_TRAINING, WMK_PRECISION_F32, WMK_ENGINE_ONEDNN}
+#define WMK_PLAN_OPTIONS_INIT                                                                                                                        \
+    {                                                                                                                                                \
+        sizeof(wmk_plan_options), 64, WMK_TRAINING, WMK_PRECISION_F32, WMK_ENGINE_ONEDNN                                                             \
+    }
 
 /* Compiles `graph` (borrowed; must outlive the plan and not gain nodes). outputs [output_count]: the values the caller wants to read, and, for training, the
  * scalar loss first. ARGUMENT: shapes that do not fit (the message names node and rule); UNSUPPORTED: a precision this processor does
  * not do; MEMORY. Everything is allocated here: forward, backward and step allocate nothing. */
-WMK_EXPORT wmk_status wmk_plan_create(wmk_plan **out, wmk_graph *graph, const wmk_value *outputs, size_t output_count, const wmk_plan_options *options);
+WMK_EXPORT wmk_status wmk_plan_create(wmk_plan **out, wmk_graph *graph, const wmk_value *outputs, size_t output_count,
+                                      const wmk_plan_options *options);
 WMK_EXPORT void wmk_plan_free(wmk_plan *plan);
 
 /* Where the caller writes an input before a forward pass: plain, row-major, [batch, ...], F32 or I32 as declared. NULL: not an input used by this plan. */

@@ -39,12 +39,12 @@ WMK_EXPORT wmk_status wmk_host_read(wmk_host *out, const wmk_model *model, uint3
 /* ---- training ------------------------------------------------------------------------------------------------------------------ */
 
 typedef struct wmk_train_progress {
-    uint64_t step, steps;       /* steps done, in all */
+    uint64_t step, steps; /* steps done, in all */
     double epoch, epochs;
-    double loss;                /* E_0 of this step */
-    double e_r;                 /* mean per bit over all keys; NaN without a key */
-    double ber;                 /* NaN without a key */
-    double rate;                /* learning rate */
+    double loss; /* E_0 of this step */
+    double e_r;  /* mean per bit over all keys; NaN without a key */
+    double ber;  /* NaN without a key */
+    double rate; /* learning rate */
     double images_per_second, seconds_left;
 } wmk_train_progress;
 /* Called after every step; non-zero asks to stop: the checkpoint is written (when one is named) and training returns INTERRUPTED. */
@@ -58,41 +58,41 @@ typedef struct wmk_train_options {
     const char *data;           /* name or folder */
     const wmk_key *const *keys; /* [key_count] marks to embed, borrowed */
     size_t key_count;
-    double epochs;              /* > 0; fractions allowed */
+    double epochs; /* > 0; fractions allowed */
     uint64_t batch;
-    double rate;                /* peak (onecycle), initial (others) */
-    const char *schedule;       /* "paper" (times 0.2 at 30, 60, 80 % of the steps: epochs 60, 120, 160 of 200), "onecycle", "cosine", "constant" */
+    double rate;          /* peak (onecycle), initial (others) */
+    const char *schedule; /* "paper" (times 0.2 at 30, 60, 80 % of the steps: epochs 60, 120, 160 of 200), "onecycle", "cosine", "constant" */
     double momentum, weight_decay;
     wmk_augmentation augmentation;
-    double kappa;               /* for normalised carriers: see wmk_regularizer_create */
+    double kappa; /* for normalised carriers: see wmk_regularizer_create */
     wmk_precision precision;
     uint64_t seed;
-    int threads;                /* 0: as many as there are cores */
-    const char *output;         /* model file (safetensors) */
+    int threads;        /* 0: as many as there are cores */
+    const char *output; /* model file (safetensors) */
     bool replace;
-    const char *history;        /* CSV, a row every 1 % of the steps and at each epoch's end: step, epoch, rate, loss (mean E_0 since the row before), e_r,
+    const char *history; /* CSV, a row every 1 % of the steps and at each epoch's end: step, epoch, rate, loss (mean E_0 since the row before), e_r,
                                    ber, images_per_second, test_error (epochs' ends); may be NULL */
-    const char *checkpoint;     /* may be NULL. Removed once the model is written. One that exists gives EXISTS unless `resume` or `replace` */
-    double checkpoint_seconds;  /* how often; written atomically */
-    bool resume;                /* go on from `checkpoint` (MISSING: there is none; MISMATCH: it belongs to another run, the message says what differs. The number of
+    const char *checkpoint;    /* may be NULL. Removed once the model is written. One that exists gives EXISTS unless `resume` or `replace` */
+    double checkpoint_seconds; /* how often; written atomically */
+    bool resume; /* go on from `checkpoint` (MISSING: there is none; MISMATCH: it belongs to another run, the message says what differs. The number of
                                    threads may differ, but then the bits may too) */
     wmk_train_progress_fn progress; /* may be NULL */
     void *payload;
 } wmk_train_options;
-#define WMK_TRAIN_OPTIONS_INIT                                                                                                    \
-    {                                                                                                                             \
-        sizeof(wmk_train_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 64, 0.1, "onecycle", 0.9, 5e-4, WMK_AUGMENT_CROP_FLIP, 1.0, \
-            WMK_PRECISION_F32, 1, 0, NULL, false, NULL, NULL, 60, false, NULL, NULL                                               \
+#define WMK_TRAIN_OPTIONS_INIT                                                                                                                       \
+    {                                                                                                                                                \
+        sizeof(wmk_train_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 64, 0.1, "onecycle", 0.9, 5e-4, WMK_AUGMENT_CROP_FLIP, 1.0,                   \
+            WMK_PRECISION_F32, 1, 0, NULL, false, NULL, NULL, 60, false, NULL, NULL                                                                  \
     }
 
 typedef struct wmk_train_result {
     uint64_t steps;
-    double seconds;             /* of training in this call */
+    double seconds; /* of training in this call */
     double images_per_second;
-    double train_loss;          /* mean E_0 over the last epoch or part of it */
-    double test_error;          /* share of test images classified wrongly, 0 to 1 */
+    double train_loss; /* mean E_0 over the last epoch or part of it */
+    double test_error; /* share of test images classified wrongly, 0 to 1 */
     double test_loss;
-    double e_r, ber;            /* at the end; NaN without a key */
+    double e_r, ber; /* at the end; NaN without a key */
 } wmk_train_result;
 
 /* Trains and writes `output` (and `history`) whole or not at all. Metadata of the model: weightmark.host, .classes, .data, .mean, .deviation (the normalisation, which wmk_eval uses). Everything is checked before the first step: output and checkpoint places too.

@@ -29,8 +29,8 @@ wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path
 typedef struct wmk_output wmk_output;
 /* mode: permission bits for the new file, 0600 for keys, 0666 (less umask) for the rest. */
 wmk_status wmk_output_begin(wmk_output **out, const char *path, unsigned mode, bool replace);
-/* The same, holding a copy of `source` (reflink where the file system can, else copy_file_range). */
-wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, unsigned mode, bool replace, const char *source);
+/* The same with the permission bits of `source` (less umask), holding a copy of it (reflink where the file system can, else copy_file_range). */
+wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, bool replace, const char *source);
 wmk_status wmk_output_write(wmk_output *output, const void *bytes, size_t size); /* appends */
 wmk_status wmk_output_write_at(wmk_output *output, const void *bytes, size_t size, uint64_t offset);
 /* By which the unfinished file can be opened for reading. */

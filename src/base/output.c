@@ -228,12 +228,13 @@ static wmk_status copy_file(wmk_output *output, int source, const char *name)
     return WMK_OK;
 }
 
-wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, unsigned mode, bool replace, const char *source)
+wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, bool replace, const char *source)
 {
     int fd = open(source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return wmk_fail_errno("%s", source);
-    wmk_output *output;
-    wmk_status status = wmk_output_begin(&output, path, mode, replace);
+    struct stat info;
+    wmk_output *output = NULL;
+    wmk_status status = fstat(fd, &info) == 0 ? wmk_output_begin(&output, path, info.st_mode & 0777, replace) : wmk_fail_errno("%s", source);
     if (status == WMK_OK) {
         status = copy_file(output, fd, source);
         if (status == WMK_OK)

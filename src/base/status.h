@@ -24,17 +24,17 @@ wmk_status wmk_fail_memory(size_t bytes);
 __attribute__((format(printf, 2, 3))) wmk_status wmk_fail_within(wmk_status status, const char *format, ...);
 
 /* Leaves the function with the status of a call that failed. */
-#define WMK_TRY(call)                                                                                                             \
-    do {                                                                                                                          \
-        wmk_status wmk_try_status_ = (call);                                                                                      \
-        if (wmk_try_status_ != WMK_OK) return wmk_try_status_;                                                                    \
+#define WMK_TRY(call)                                                                                                                                \
+    do {                                                                                                                                             \
+        wmk_status wmk_try_status_ = (call);                                                                                                         \
+        if (wmk_try_status_ != WMK_OK) return wmk_try_status_;                                                                                       \
     } while (0)
 
 /* The same where something must be released first: sets `status` and jumps to `label`. */
-#define WMK_TRY_GOTO(status, call, label)                                                                                         \
-    do {                                                                                                                          \
-        (status) = (call);                                                                                                        \
-        if ((status) != WMK_OK) goto label;                                                                                       \
+#define WMK_TRY_GOTO(status, call, label)                                                                                                            \
+    do {                                                                                                                                             \
+        (status) = (call);                                                                                                                           \
+        if ((status) != WMK_OK) goto label;                                                                                                          \
     } while (0)
 
 #pragma GCC visibility pop

@@ -11,9 +11,10 @@
 
 #define TILE_FILTERS 256   /* filters in a tile, when there are more than WMK_STRIP_MAX */
 #define TILE_WEIGHTS 32768 /* weights in a tile: 256 KiB as double */
-#define DEAL 8192          /* columns dealt at a time */
-#define LANES 8            /* filters transposed together: one cache line of double */
-#define CHUNK_MIN 32768    /* weights worth a chunk */
+#define TILE_ROOM (TILE_WEIGHTS > WMK_STRIP_MAX ? TILE_WEIGHTS : WMK_STRIP_MAX)
+#define DEAL 8192       /* columns dealt at a time */
+#define LANES 8         /* filters transposed together: one cache line of double */
+#define CHUNK_MIN 32768 /* weights worth a chunk */
 
 /* How one target is cut. */
 typedef struct target_cut {
@@ -28,8 +29,9 @@ typedef struct workspace {
     uint64_t *run_element; /* [run] neighbouring elements of a filter: the first, */
     uint32_t *run_count;   /* and how many */
     uint32_t *order;       /* position in tile -> index in lane */
-    uint16_t row[DEAL];
-    int8_t sign[DEAL];
+    double *shift;         /* [group][filter in tile] */
+    uint16_t row[TILE_ROOM];
+    int8_t sign[TILE_ROOM];
 } workspace;
 
 /* A tile: filters [filter, +filters), positions by axis [from, +extent). */
@@ -200,27 +202,60 @@ static void write_tile(const tile *t, const workspace *space, void *output)
     }
 }
 
-/* Deals X over the tile's columns, as many at a time as lie side by side, and shows them to the visitor position by position. */
+/* Deals X over positions [p, ...) of the tile, as many at a time as lie side by side: their number. */
+static size_t deal_positions(const wmk_key *key, const tile *t, size_t p, uint16_t *row, int8_t *sign)
+{
+    size_t filters = (size_t)t->filters, at_once = t->filters == t->place->filters ? DEAL / filters : 1, n = 1;
+    uint64_t first, other;
+    locate(t, p, &first);
+    for (; n < at_once && p + n < t->positions; n++) {
+        locate(t, p + n, &other);
+        if (other != first + n) break;
+    }
+    wmk_x_deal(key, t->place->column + first * t->place->filters + t->filter, n * filters, row, sign);
+    return n;
+}
+
+/* Shows a tile to the visitor position by position. */
 static void visit_tile(const wmk_key *key, const wmk_vector *vector, const tile *t, workspace *space, wmk_strip_visit visit, void *payload,
                        uint32_t chunk)
 {
-    size_t filters = (size_t)t->filters, at_once = t->filters == t->place->filters ? DEAL / filters : 1;
-    wmk_strip strip = {
-        .inverse = vector->inverse + t->place->filter + t->filter, .filter = t->place->filter + t->filter, .count = filters, .dtype = t->view->dtype};
+    size_t filters = (size_t)t->filters;
+    wmk_strip strip = {.inverse = vector->inverse + t->place->filter + t->filter,
+                       .filter = t->place->filter + t->filter,
+                       .count = filters,
+                       .dtype = t->view->dtype,
+                       .gain = 1};
     for (size_t p = 0, n; p < t->positions; p += n) {
-        uint64_t first, other;
-        locate(t, p, &first);
-        for (n = 1; n < at_once && p + n < t->positions; n++) {
-            locate(t, p + n, &other);
-            if (other != first + n) break;
-        }
-        wmk_x_deal(key, t->place->column + first * t->place->filters + t->filter, n * filters, space->row, space->sign);
+        n = deal_positions(key, t, p, space->row, space->sign);
         for (size_t k = 0; k < n; k++) {
             strip.value = space->value + (p + k) * filters;
             strip.row = space->row + k * filters;
             strip.sign = space->sign + k * filters;
             visit(payload, chunk, &strip);
         }
+    }
+}
+
+/* The same where the visitor must see the whole tile first. */
+static void visit_prepared(const wmk_key *key, const wmk_vector *vector, const tile *t, workspace *space, wmk_tile_prepare prepare,
+                           wmk_strip_visit visit, void *payload, uint32_t chunk)
+{
+    size_t filters = (size_t)t->filters, channels = (size_t)t->extent[WMK_AXIS_I];
+    size_t groups = channels < t->positions ? channels : 1, each = t->positions / groups;
+    for (size_t p = 0; p < t->positions;) p += deal_positions(key, t, p, space->row + p * filters, space->sign + p * filters);
+    wmk_strips strips = {space->value, space->row, space->sign, t->place->filter + t->filter,
+                         t->positions, filters,    groups,      each > 1 ? (double)each / (double)(each - 1) : 1,
+                         space->shift};
+    prepare(payload, &strips);
+    wmk_strip strip = {.inverse = vector->inverse + strips.filter, .filter = strips.filter, .count = filters, .dtype = t->view->dtype};
+    strip.gain = strips.gain;
+    for (size_t p = 0; p < t->positions; p++) {
+        strip.value = space->value + p * filters;
+        strip.row = space->row + p * filters;
+        strip.sign = space->sign + p * filters;
+        strip.shift = space->shift + p % groups * filters;
+        visit(payload, chunk, &strip);
     }
 }
 
@@ -267,18 +302,20 @@ static void make_plan(plan *out, const wmk_vector *vector)
 static wmk_status make_workspace(workspace **out, const plan *p)
 {
     size_t lane = (p->positions_max + 7) / 8 * 8, value = (p->weights_max + 7) / 8 * 8, head = (sizeof(workspace) + 63) / 64 * 64;
-    size_t bytes = head + (value + LANES * lane) * sizeof(double) + lane * (sizeof(uint64_t) + 2 * sizeof(uint32_t));
+    size_t bytes = head + (2 * value + LANES * lane) * sizeof(double) + lane * (sizeof(uint64_t) + 2 * sizeof(uint32_t));
     WMK_TRY(wmk_alloc_aligned(out, bytes));
     workspace *space = *out;
     space->value = (double *)((char *)space + head);
     for (size_t l = 0; l < LANES; l++) space->lane[l] = space->value + value + l * lane;
-    space->run_element = (uint64_t *)(space->value + value + LANES * lane);
+    space->shift = space->value + value + LANES * lane;
+    space->run_element = (uint64_t *)(space->shift + value);
     space->run_count = (uint32_t *)(space->run_element + lane);
     space->order = space->run_count + lane;
     return WMK_OK;
 }
 
-wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, wmk_strip_visit visit, void *payload, void *const *outputs)
+wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, wmk_tile_prepare prepare, wmk_strip_visit visit, void *payload,
+                          void *const *outputs)
 {
     plan p = {0};
     workspace **space = NULL;
@@ -299,7 +336,10 @@ wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, wmk_stri
             tile now = {.place = &vector->place[t], .view = &vector->views[t]};
             pick_tile(&now, &p.cut[t], i - base);
             read_tile(&now, mine);
-            visit_tile(key, vector, &now, mine, visit, payload, chunk);
+            if (prepare != NULL)
+                visit_prepared(key, vector, &now, mine, prepare, visit, payload, chunk);
+            else
+                visit_tile(key, vector, &now, mine, visit, payload, chunk);
             if (outputs != NULL) write_tile(&now, mine, outputs[t]);
         }
     }

@@ -17,14 +17,31 @@ typedef struct wmk_strip {
     uint64_t filter;       /* number of the first filter, over all targets */
     size_t count;
     wmk_dtype dtype;
+    const double *shift; /* [count] what wmk_tile_prepare put there for this position; NULL without one */
+    double gain;         /* n / (n - 1) for groups of n positions (wmk_strips); 1 for n = 1 */
 } wmk_strip;
 /* chunk: in [0, WMK_CHUNKS_MAX); visits of one chunk come one after the other in a fixed order, chunks run at the same time. */
 typedef void (*wmk_strip_visit)(void *payload, uint32_t chunk, const wmk_strip *strip);
 
+/* All strips of one tile. Its positions form groups: those of one input channel's kernel, or all of them where the window is 1 x 1. */
+typedef struct wmk_strips {
+    const double *value; /* [positions][filters] */
+    const uint16_t *row; /* the same */
+    const int8_t *sign;
+    uint64_t filter;
+    size_t positions, filters;
+    size_t groups; /* position p belongs to group p % groups */
+    double gain;
+    double *shift; /* [groups][filters] */
+} wmk_strips;
+/* Called before the strips of a tile are visited, to fill `shift`. */
+typedef void (*wmk_tile_prepare)(void *payload, const wmk_strips *strips);
+
 /* How many chunks wmk_tiles_walk will use. */
 uint32_t wmk_tiles_chunks(const wmk_vector *vector);
-/* Visits every weight that is there once. outputs: NULL, or where the visitor's values go (each in its view's type and order; may be the view's
+/* Visits every weight that is there once. prepare: may be NULL. outputs: NULL, or where the visitor's values go (each in its view's type and order; may be the view's
  * own data). MEMORY. */
-wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, wmk_strip_visit visit, void *payload, void *const *outputs);
+wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, wmk_tile_prepare prepare, wmk_strip_visit visit, void *payload,
+                          void *const *outputs);
 
 #endif

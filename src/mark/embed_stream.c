@@ -19,6 +19,7 @@ typedef struct row_edit { /* a cone with its row's sign in it */
 typedef struct stream {
     wmk_embedding *e;
     uint32_t T, chunks;
+    bool balanced;
     row_edit *edit; /* [T] */
     quad *sum;      /* [chunk][T] see the visitors */
     /* Sums of squares of the changed filters, relative to their old mean square: integers, so that their order does not matter. */
@@ -44,13 +45,36 @@ static void visit_count(void *payload, uint32_t chunk, const wmk_strip *strip)
     }
 }
 
-/* The weights of a strip as they will be: exact, and rounded to the stored type. */
+/* What a row wants of one of its weights, as a change. */
+static inline double wanted(row_edit edit, double value, int8_t sign, double rms) { return (edit.scale - 1) * value + edit.add * sign * rms; }
+
+/* The mean change of each group: without it every kernel keeps its sum, and with it what the filter answers to the mean of its input. That mean is far
+ * from zero behind a Relu, and its share of the change is what costs accuracy. */
+static void balance(void *payload, const wmk_strips *strips)
+{
+    const stream *s = payload;
+    const double *rms = s->e->vector.rms + strips->filter;
+    size_t each = strips->positions / strips->groups;
+    memset(strips->shift, 0, strips->groups * strips->filters * sizeof *strips->shift);
+    if (each == 1) return;
+    for (size_t p = 0; p < strips->positions; p++) {
+        const double *value = strips->value + p * strips->filters;
+        const uint16_t *row = strips->row + p * strips->filters;
+        const int8_t *sign = strips->sign + p * strips->filters;
+        double *shift = strips->shift + p % strips->groups * strips->filters;
+        for (size_t i = 0; i < strips->filters; i++) shift[i] += wanted(s->edit[row[i]], value[i], sign[i], rms[i]);
+    }
+    double share = strips->gain / (double)each;
+    for (size_t i = 0; i < strips->groups * strips->filters; i++) strips->shift[i] *= share;
+}
+
+/* The weights of a strip as they will be: exact, and rounded to the stored type. The gain makes up for what the balance takes from a row's own columns. */
 static void edit_strip(const stream *s, const wmk_strip *strip, double *exact, double *rounded)
 {
     const double *rms = s->e->vector.rms + strip->filter;
     for (size_t i = 0; i < strip->count; i++) {
-        row_edit edit = s->edit[strip->row[i]];
-        exact[i] = edit.scale * strip->value[i] + edit.add * strip->sign[i] * rms[i];
+        double change = strip->gain * wanted(s->edit[strip->row[i]], strip->value[i], strip->sign[i], rms[i]);
+        exact[i] = strip->value[i] + (strip->shift != NULL ? change - strip->shift[i] : change);
     }
     if (strip->dtype == WMK_F32) {
         for (size_t i = 0; i < strip->count; i++) rounded[i] = (double)(float)exact[i];
@@ -115,10 +139,12 @@ static void visit_write(void *payload, uint32_t chunk, const wmk_strip *strip)
     edit_strip(payload, strip, strip->value, rounded);
 }
 
-static wmk_status sum_rows(stream *s, wmk_strip_visit visit)
+static wmk_tile_prepare preparation(const stream *s) { return s->balanced ? balance : NULL; }
+
+static wmk_status sum_rows(stream *s, wmk_tile_prepare prepare, wmk_strip_visit visit)
 {
     memset(s->sum, 0, (size_t)s->chunks * s->T * sizeof *s->sum);
-    WMK_TRY(wmk_tiles_walk(s->e->key, &s->e->vector, visit, s, NULL));
+    WMK_TRY(wmk_tiles_walk(s->e->key, &s->e->vector, prepare, visit, s, NULL));
     for (uint32_t c = 1; c < s->chunks; c++)
         for (uint32_t j = 0; j < s->T; j++) s->sum[j] += s->sum[(size_t)c * s->T + j];
     return WMK_OK;
@@ -140,7 +166,7 @@ static wmk_status new_rms(stream *s)
 {
     const wmk_vector *v = &s->e->vector;
     memset(s->squares, 0, v->filters * sizeof *s->squares);
-    WMK_TRY(wmk_tiles_walk(s->e->key, v, visit_squares, s, NULL));
+    WMK_TRY(wmk_tiles_walk(s->e->key, v, preparation(s), visit_squares, s, NULL));
     for (uint32_t c = 0; c < s->chunks; c++) flush(s, c);
     for (size_t t = 0; t < v->count; t++) {
         const wmk_place *place = &v->place[t];
@@ -191,14 +217,15 @@ static wmk_status make_stream(stream *s, wmk_embedding *e)
 static wmk_status fit(stream *s, const quad *first, double *score)
 {
     double least = 0;
+    for (uint32_t j = 0; j < s->T; j++) s->e->margin[j] = s->e->options->margin * WMK_EMBED_FIRST;
     for (int round = 0; round < WMK_EMBED_ROUNDS; round++) {
         WMK_TRY(project_rows(s, first));
         WMK_TRY(new_rms(s));
-        WMK_TRY(sum_rows(s, visit_result));
+        WMK_TRY(sum_rows(s, preparation(s), visit_result));
         score_rows(s, score);
         if (wmk_embed_raise(s->e, score, round, &least)) {
             s->e->summary.margin_reached = least;
-            return wmk_tiles_walk(s->e->key, &s->e->vector, visit_write, s, s->e->outputs);
+            return wmk_tiles_walk(s->e->key, &s->e->vector, preparation(s), visit_write, s, s->e->outputs);
         }
     }
     return wmk_embed_short(s->e, least);
@@ -213,9 +240,15 @@ wmk_status wmk_embed_stream(wmk_embedding *e)
     WMK_TRY_GOTO(status, make_stream(&s, e), done);
     WMK_TRY_GOTO(status, wmk_alloc(&score, s.T, sizeof *score), done);
     WMK_TRY_GOTO(status, wmk_alloc_aligned(&first, s.T * sizeof *first), done);
-    WMK_TRY_GOTO(status, sum_rows(&s, visit_count), done);
+    WMK_TRY_GOTO(status, sum_rows(&s, NULL, visit_count), done);
     memcpy(first, s.sum, s.T * sizeof *first);
-    WMK_TRY_GOTO(status, fit(&s, first, score), done);
+    s.balanced = !e->options->unbalanced;
+    status = fit(&s, first, score);
+    if (status == WMK_ERROR_NUMERIC && s.balanced) { /* few weights a bit: the sums cannot be kept as well */
+        s.balanced = false;
+        status = fit(&s, first, score);
+    }
+    if (status != WMK_OK) goto done;
     double z = 0;
     for (uint32_t j = 0; j < s.T; j++) z += e->sign[j] * score[j];
     e->summary.z_after = z / sqrt(s.T);

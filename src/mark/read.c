@@ -164,7 +164,7 @@ static wmk_status read_partition(wmk_reading *r, const wmk_key *key, const wmk_v
     if (mean)
         deal_mean(to.sum, key, vector);
     else
-        WMK_TRY_GOTO(status, wmk_tiles_walk(key, vector, visit_deal, &to, NULL), done);
+        WMK_TRY_GOTO(status, wmk_tiles_walk(key, vector, NULL, visit_deal, &to, NULL), done);
     for (uint32_t j = 0; j < r->T; j++) {
         pair all = to.sum[j];
         for (uint32_t c = 1; c < chunks; c++) all += to.sum[(size_t)c * r->T + j];

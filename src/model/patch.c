@@ -72,7 +72,7 @@ wmk_status wmk_patch_begin(wmk_patch **out, const wmk_model *model, const char *
     WMK_TRY(wmk_alloc(&patch, 1, sizeof *patch));
     patch->model = model;
     WMK_TRY_GOTO(status, wmk_alloc(&patch->touched, model->tensor_count, sizeof *patch->touched), failed);
-    WMK_TRY_GOTO(status, wmk_output_begin_copy(&patch->output, path, 0666, replace, wmk_model_path(model)), failed);
+    WMK_TRY_GOTO(status, wmk_output_begin_copy(&patch->output, path, replace, wmk_model_path(model)), failed);
     WMK_TRY_GOTO(status, map_copy(patch), failed);
     WMK_TRY_GOTO(status, check_same(patch), failed);
     *out = patch;

@@ -82,6 +82,8 @@ static wmk_status step(wmk_run *run, double rate, double *loss)
 
 static bool begins_row(uint64_t done, uint64_t steps) { return done * HISTORY_ROWS / steps != (done - 1) * HISTORY_ROWS / steps; }
 
+#define BETWEEN_EPOCHS_BATCH 20 /* small: this plan lives beside the one that trains */
+
 /* Rows of the history, and the test error at an epoch's end (the last step's is left to the caller, who needs it anyway). */
 static wmk_status record(wmk_run *run, double rate)
 {
@@ -90,7 +92,7 @@ static wmk_status record(wmk_run *run, double rate)
     if (done == run->steps) return WMK_OK;
     if (done % run->steps_per_epoch == 0) {
         wmk_eval_result result;
-        WMK_TRY(wmk_host_evaluate(&run->host, run->test, 0, &result));
+        WMK_TRY(wmk_host_evaluate(&run->host, run->test, BETWEEN_EPOCHS_BATCH, &result));
         test_error = result.test_error;
     } else if (!begins_row(done, run->steps))
         return WMK_OK;

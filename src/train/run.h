@@ -52,6 +52,8 @@ wmk_status wmk_run_open(wmk_run *run, const wmk_train_options *options);
 void wmk_run_close(wmk_run *run);
 /* All steps that are left (loop.c). */
 wmk_status wmk_run_steps(wmk_run *run);
+/* The training is over: gives back what only its steps needed, most of the memory. */
+void wmk_run_free_plans(wmk_run *run);
 /* E_R and BER of the present weights into run->e_r and run->ber; gradients as well when `train`. */
 wmk_status wmk_run_regularize(wmk_run *run, bool train);
 /* NUMERIC when a parameter is not finite. */

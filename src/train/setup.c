@@ -213,6 +213,15 @@ wmk_status wmk_run_open(wmk_run *run, const wmk_train_options *o)
     return open_loader(run);
 }
 
+void wmk_run_free_plans(wmk_run *run)
+{
+    wmk_sgd_free(run->sgd);
+    wmk_plan_free(run->plan);
+    wmk_plan_free(run->teacher_plan);
+    run->sgd = NULL;
+    run->plan = run->teacher_plan = NULL;
+}
+
 void wmk_run_close(wmk_run *run)
 {
     wmk_loader_free(run->loader);
@@ -222,9 +231,7 @@ void wmk_run_close(wmk_run *run)
         free(run->marks[i].gradients);
     }
     free(run->marks);
-    wmk_sgd_free(run->sgd);
-    wmk_plan_free(run->plan);
-    wmk_plan_free(run->teacher_plan);
+    wmk_run_free_plans(run);
     wmk_host_free(&run->host);
     wmk_host_free(&run->teacher);
     wmk_dataset_free(run->train);

@@ -62,6 +62,7 @@ static wmk_status finish(wmk_run *run, wmk_train_result *result)
 {
     WMK_TRY(wmk_run_check_finite(run));
     WMK_TRY(wmk_run_regularize(run, false));
+    wmk_run_free_plans(run);
     wmk_eval_result test;
     WMK_TRY(wmk_host_evaluate(&run->host, run->test, 0, &test));
     WMK_TRY(wmk_history_row(run, run->schedule(run->options->rate, run->steps - 1, run->steps), test.test_error));

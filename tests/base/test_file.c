@@ -164,10 +164,14 @@ static void a_copy_is_the_source(void **state)
     text[SIZE] = 0;
     put("source", text);
     wmk_output *output;
-    assert_ok(wmk_output_begin_copy(&output, "copy", 0666, false, "source"));
+    assert_int_equal(chmod("source", 0640), 0);
+    assert_ok(wmk_output_begin_copy(&output, "copy", false, "source"));
     assert_ok(wmk_output_write_at(output, "ZZ", 2, SIZE - 2));
     assert_ok(wmk_output_write(output, "!", 1));
     assert_ok(wmk_output_commit(output));
+    struct stat info;
+    assert_int_equal(stat("copy", &info), 0);
+    assert_int_equal(info.st_mode & 0777, 0640); /* a private model stays private */
     wmk_map map;
     assert_ok(wmk_map_open(&map, "copy"));
     assert_int_equal(map.size, SIZE + 1);

@@ -93,9 +93,9 @@ static void texts_are_formatted(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(products_are_checked), cmocka_unit_test(impossible_sizes_are_refused), cmocka_unit_test(memory_is_zeroed_and_aligned),
-        cmocka_unit_test(buffers_grow),         cmocka_unit_test(texts_are_formatted),
-        cmocka_unit_test(large_blocks_cost_nothing_until_touched),
+        cmocka_unit_test(products_are_checked),         cmocka_unit_test(impossible_sizes_are_refused),
+        cmocka_unit_test(memory_is_zeroed_and_aligned), cmocka_unit_test(buffers_grow),
+        cmocka_unit_test(texts_are_formatted),          cmocka_unit_test(large_blocks_cost_nothing_until_touched),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -145,6 +145,7 @@ static void cost_of_a_strong_mark(void **state)
     wmk_key *key = naive_key(&set, WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 64, false, 3);
     void *out[2] = {set.tensor[0].bytes + 1, set.tensor[1].bytes + 1};
     wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
+    options.unbalanced = true;
     wmk_embed_summary summary;
     assert_ok(wmk_mark_embed(key, set.view, out, &options, &summary));
     double want = 8 * sqrt(64. / (double)wmk_key_m(key));
@@ -370,12 +371,62 @@ static void change_beyond_the_type(void **state)
     naive_free(&set);
 }
 
+/* Largest |sum of the change| of a 3 x 3 kernel of the first tensor, and of a filter of the second (OI), over the norm of the change. */
+static double largest_sum(const double *conv, const double *linear, const double *old_conv, const double *old_linear)
+{
+    double largest = 0, squares = 0;
+    for (int kernel = 0; kernel < 32 * 20; kernel++) {
+        double sum = 0;
+        for (int i = 9 * kernel; i < 9 * kernel + 9; i++) sum += conv[i] - old_conv[i], squares += pow(conv[i] - old_conv[i], 2);
+        largest = fmax(largest, fabs(sum));
+    }
+    for (int filter = 0; filter < 10; filter++) {
+        double sum = 0;
+        for (int i = 50 * filter; i < 50 * filter + 50; i++) sum += linear[i] - old_linear[i], squares += pow(linear[i] - old_linear[i], 2);
+        largest = fmax(largest, fabs(sum));
+    }
+    return largest / sqrt(squares / (32 * 20 * 9 + 500));
+}
+
+static void kernels_keep_their_sums(void **state)
+{
+    (void)state;
+    static double conv[32 * 20 * 9], linear[10 * 50], new_conv[32 * 20 * 9], new_linear[10 * 50];
+    uint64_t random = 5;
+    for (int i = 0; i < 32 * 20 * 9; i++) conv[i] = naive_normal(&random);
+    for (int i = 0; i < 500; i++) linear[i] = naive_normal(&random);
+    const wmk_target targets[] = {{"conv", "OIHW", 4, {32, 20, 3, 3}}, {"linear", "OI", 2, {10, 50}}};
+    const wmk_tensor_view views[] = {{"conv", WMK_F64, 4, {32, 20, 3, 3}, "OIHW", conv}, {"linear", WMK_F64, 2, {10, 50}, "OI", linear}};
+    void *const out[] = {new_conv, new_linear};
+    wmk_key_options made = WMK_KEY_OPTIONS_INIT;
+    made.scheme = WMK_SCHEME_PARTITION;
+    made.carrier = WMK_CARRIER_WEIGHTS;
+    made.bits = 32;
+    made.targets = targets;
+    made.target_count = 2;
+    wmk_key *key;
+    assert_ok(wmk_key_create(&key, &made));
+    wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
+    wmk_embed_summary balanced, smallest;
+    options.margin = 4;
+    assert_ok(wmk_mark_embed(key, views, out, &options, &balanced));
+    assert_true(balanced.margin_reached >= 4 && balanced.errors_after == 0);
+    assert_true(largest_sum(new_conv, new_linear, conv, linear) < 1e-12);
+    options.unbalanced = true;
+    assert_ok(wmk_mark_embed(key, views, out, &options, &smallest));
+    assert_true(smallest.margin_reached >= 4);
+    assert_true(largest_sum(new_conv, new_linear, conv, linear) > 1);
+    assert_true(smallest.relative_change < balanced.relative_change && balanced.relative_change < 1.15 * smallest.relative_change);
+    wmk_key_free(key);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(margins_hold_as_stored), cmocka_unit_test(cost_of_a_strong_mark),
-        cmocka_unit_test(change_is_the_smallest), cmocka_unit_test(equation_6),
-        cmocka_unit_test(what_cannot_be),         cmocka_unit_test(change_beyond_the_type),
+        cmocka_unit_test(margins_hold_as_stored),  cmocka_unit_test(cost_of_a_strong_mark),
+        cmocka_unit_test(change_is_the_smallest),  cmocka_unit_test(equation_6),
+        cmocka_unit_test(what_cannot_be),          cmocka_unit_test(change_beyond_the_type),
+        cmocka_unit_test(kernels_keep_their_sums),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

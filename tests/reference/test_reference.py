@@ -408,7 +408,7 @@ def test_embedding_in_closed_form(scheme, carrier, tmp_path):
     key = Key(scheme, carrier, 24, False, 0.01, 5, TARGETS[:2], seed(8))
     tensors = random_model(key.targets, 8, "F64", dead=scheme == "partition")
     model, key_file = write_model(tmp_path / "m", tensors), write_key(tmp_path / "k", key)
-    run("embed", model, "--key", key_file, "-o", tmp_path / "marked", "--margin", 0.7, "--json")
+    run("embed", model, "--key", key_file, "-o", tmp_path / "marked", "--margin", 0.7, "--unbalanced", "--json")
     before, after = ref.safetensors(model), ref.safetensors(tmp_path / "marked")
     w, scales = ref.carrier(key, before)
     ours = ref.change_of_weights(key, before, scales, ref.embed_cones(key, w, scales, 0.7 * (1 + 1e-6)) - w)
