@@ -17,6 +17,7 @@ if [ ! -e "$root/ready" ]; then
     touch "$root/ready"
 fi
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
+cp /etc/ssl/certs/ca-certificates.crt "$root/etc/host-certificates.crt" # a network that signs anew is trusted as the host trusts it
 rm -rf "$root/root/weightmark"
 git clone --quiet --no-hardlinks "$top" "$root/root/weightmark"
 
@@ -24,11 +25,12 @@ git clone --quiet --no-hardlinks "$top" "$root/root/weightmark"
 exec unshare --mount sh -eu -c '
     root=$1; shift
     mount -t proc proc "$root/proc"
-    mount --bind /dev "$root/dev"
+    mount --rbind /dev "$root/dev"
     mount -t tmpfs tmpfs "$root/tmp"
     for target in "$@"; do
         echo "== make $target on a bare Debian"
         start=$(date +%s)
-        env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 chroot "$root" make -C /root/weightmark "$target"
+        env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
+            PIP_CERT=/etc/host-certificates.crt chroot "$root" make -C /root/weightmark "$target"
         echo "== make $target: $(($(date +%s) - start)) s"
     done' sh "$root" "$@"

@@ -39,7 +39,7 @@ static void make_printable(char *text)
 }
 
 /* The text is formatted aside first: an argument may be the present message. */
-static void set_message(const char *format, va_list arguments)
+static void set_from(const char *format, va_list arguments)
 {
     char text[MESSAGE_BYTES];
     if (vsnprintf(text, sizeof text, format, arguments) < 0) text[0] = '\0';
@@ -47,13 +47,12 @@ static void set_message(const char *format, va_list arguments)
     memcpy(message, text, sizeof text);
 }
 
-wmk_status wmk_fail(wmk_status status, const char *format, ...)
+void wmk_set_message(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    set_message(format, arguments);
+    set_from(format, arguments);
     va_end(arguments);
-    return status;
 }
 
 static void append_message(const char *suffix)
@@ -63,13 +62,13 @@ static void append_message(const char *suffix)
     make_printable(message);
 }
 
-wmk_status wmk_fail_errno(const char *format, ...)
+wmk_status wmk_set_message_errno(const char *format, ...)
 {
     int error = errno;
     char reason[128];
     va_list arguments;
     va_start(arguments, format);
-    set_message(format, arguments);
+    set_from(format, arguments);
     va_end(arguments);
     append_message(strerror_r(error, reason, sizeof reason));
     switch (error) {
@@ -85,16 +84,13 @@ wmk_status wmk_fail_errno(const char *format, ...)
     }
 }
 
-wmk_status wmk_fail_memory(size_t bytes) { return wmk_fail(WMK_ERROR_MEMORY, "out of memory: %zu bytes were refused", bytes); }
-
-wmk_status wmk_fail_within(wmk_status status, const char *format, ...)
+void wmk_set_message_within(const char *format, ...)
 {
     char inner[MESSAGE_BYTES];
     memcpy(inner, message, sizeof inner);
     va_list arguments;
     va_start(arguments, format);
-    set_message(format, arguments);
+    set_from(format, arguments);
     va_end(arguments);
     append_message(inner);
-    return status;
 }

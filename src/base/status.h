@@ -7,21 +7,26 @@
 /* Not for users, but the training library calls these in the core one. */
 #pragma GCC visibility push(default)
 
-/* Sets this thread's message and returns `status`, so that a failing check is one line:
+/* A status that is a failure: compilers and analysers then know that what a failed call leaves unset is not used. */
+static inline wmk_status wmk_failed(wmk_status status) { return status == WMK_OK ? WMK_ERROR_INTERNAL : status; }
+
+/* wmk_fail(status, format, ...) sets this thread's message and gives `status`, so that a failing check is one line:
  *     if (count > limit) return wmk_fail(WMK_ERROR_INPUT, "%s: header of %zu bytes, at most %zu are allowed", path, ...);
- * Name what, where and which rule. Control characters in the result, and what is no UTF-8, are replaced by '?', so hostile names are
- * safe to print. */
-__attribute__((format(printf, 2, 3))) wmk_status wmk_fail(wmk_status status, const char *format, ...);
+ * Name what, where and which rule. Control characters in the result are replaced by '?', so hostile names are safe to print. */
+#define wmk_fail(status, ...) wmk_failed((wmk_set_message(__VA_ARGS__), (status)))
+__attribute__((format(printf, 1, 2))) void wmk_set_message(const char *format, ...);
 
-/* wmk_fail(WMK_ERROR_SYSTEM, "<format>: <strerror(errno)>"); ENOENT and ENOTDIR become WMK_ERROR_MISSING, ENOMEM
+/* wmk_fail_errno(format, ...): wmk_fail(WMK_ERROR_SYSTEM, "<format>: <strerror(errno)>"); ENOENT and ENOTDIR become WMK_ERROR_MISSING, ENOMEM
  * WMK_ERROR_MEMORY, EEXIST WMK_ERROR_EXISTS. */
-__attribute__((format(printf, 1, 2))) wmk_status wmk_fail_errno(const char *format, ...);
+#define wmk_fail_errno(...) wmk_failed(wmk_set_message_errno(__VA_ARGS__))
+__attribute__((format(printf, 1, 2))) wmk_status wmk_set_message_errno(const char *format, ...);
 
-/* wmk_fail(WMK_ERROR_MEMORY, ...) with a message that says how much was asked for. */
-wmk_status wmk_fail_memory(size_t bytes);
+/* WMK_ERROR_MEMORY with a message that says how much was asked for. */
+#define wmk_fail_memory(bytes) wmk_fail(WMK_ERROR_MEMORY, "out of memory: %zu bytes were refused", (size_t)(bytes))
 
-/* Puts "<prefix>: " before the present message: for callers who know which file or key it was about. Returns status. */
-__attribute__((format(printf, 2, 3))) wmk_status wmk_fail_within(wmk_status status, const char *format, ...);
+/* wmk_fail_within(status, format, ...) puts "<format>: " before the present message: for callers who know which file or key it was about. */
+#define wmk_fail_within(status, ...) wmk_failed((wmk_set_message_within(__VA_ARGS__), (status)))
+__attribute__((format(printf, 1, 2))) void wmk_set_message_within(const char *format, ...);
 
 /* Leaves the function with the status of a call that failed. */
 #define WMK_TRY(call)                                                                                                                                \

@@ -139,7 +139,7 @@ wmk_status wmk_view_not_finite(const wmk_tensor_view *view, const wmk_place *pla
         wmk_view_read(view, e, n, x);
         for (size_t i = 0; i < n; i++) {
             if (!isfinite(x[i]))
-                return wmk_fail(WMK_ERROR_INPUT, "tensor %s: element %llu is %s", name, (unsigned long long)(e + i),
+                return wmk_fail(WMK_ERROR_INPUT, "tensor %s: element %llu is %s", name, (unsigned long long)e + i,
                                 isnan(x[i]) ? "not a number" : "infinite");
             if (fabs(x[i]) > largest) {
                 largest = fabs(x[i]);

@@ -52,7 +52,7 @@ static target_cut cut_target(const wmk_place *place)
     for (int k = 0; k < WMK_AXES; k++) { /* the window first, so that a tile takes whole stretches of an OIHW filter */
         int a = widest_first[k];
         cut.block[a] = least(place->extent[a], budget);
-        budget /= cut.block[a];
+        if (cut.block[a] > 1) budget /= cut.block[a];
     }
     cut.filter_tiles = cut.count = (place->filters + cut.filters - 1) / cut.filters;
     for (int a = 0; a < WMK_AXES; a++) {
@@ -242,7 +242,7 @@ static void visit_prepared(const wmk_key *key, const wmk_vector *vector, const t
                            wmk_strip_visit visit, void *payload, uint32_t chunk)
 {
     size_t filters = (size_t)t->filters, channels = (size_t)t->extent[WMK_AXIS_I];
-    size_t groups = channels < t->positions ? channels : 1, each = t->positions / groups;
+    size_t groups = channels > 1 && channels < t->positions ? channels : 1, each = t->positions / groups;
     for (size_t p = 0; p < t->positions;) p += deal_positions(key, t, p, space->row + p * filters, space->sign + p * filters);
     wmk_strips strips = {space->value, space->row, space->sign, t->place->filter + t->filter,
                          t->positions, filters,    groups,      each > 1 ? (double)each / (double)(each - 1) : 1,

@@ -79,7 +79,7 @@ wmk_status wmk_x_rows(const wmk_key *key, uint16_t *row, int8_t *sign)
         for (uint64_t c = 0; c < key->M; c++) row[c] = WMK_NO_ROW;
         memset(sign, 0, key->M);
         for (uint32_t j = 0; j < key->T * (diff ? 2u : 1u); j++) {
-            row[place[j]] = (uint16_t)(j % key->T);
+            row[place[j]] = (uint16_t)(j < key->T ? j : j - key->T);
             sign[place[j]] = j < key->T ? 1 : -1;
         }
     }

@@ -34,7 +34,8 @@ static const char *zip(const unsigned char *bytes, size_t size)
 /* ONNX has no magic: a ModelProto begins with field 1, ir_version, a small number, then producer_name, another string of the model's head, its graph or its imports. */
 static bool is_onnx(const unsigned char *bytes, size_t size)
 {
-    return size > 4 && bytes[0] == 0x08 && bytes[1] >= 1 && bytes[1] <= 32 && memchr("\x12\x1a\x22\x28\x32\x3a\x42", bytes[2], 7) != NULL;
+    return size > 4 && bytes[0] == 0x08 && bytes[1] >= 1 && bytes[1] <= 32 &&
+           memchr("\x12\x1a\x22\x28\x32\x3a\x42", bytes[2], 7) != NULL; /* NOLINT(bugprone-not-null-terminated-result): seven bytes, no text */
 }
 
 const char *wmk_recognise(const unsigned char *bytes, size_t size)

@@ -58,7 +58,7 @@ static wmk_status write_script(wmk_buffer *script, const wmk_figure *figure)
                               "set terminal svg noenhanced size 760,430 font 'sans-serif,13' background '#ffffff'\n"
                               "set encoding utf8\nset datafile missing 'NaN'\nset grid lc '#d5dbe1'\nset border 3\nset tics nomirror\n"
                               "set key bmargin center horizontal\nset bmargin %g\n",
-                              3.5 + (double)((figure->series_count + 1) / 2))); /* legend of two names a line under the x label */
+                              4 + (double)figure->series_count / 2)); /* legend of two names a line under the x label */
     WMK_TRY(setting(script, "title", figure->title));
     WMK_TRY(setting(script, "xlabel", figure->x_label));
     WMK_TRY(setting(script, "ylabel", figure->y_label));

@@ -167,8 +167,7 @@ def test_colour_only_on_a_terminal(marked):
     """script(1) gives the program a terminal; a pipe and NO_COLOR give none."""
     command = f"{tools.PROGRAM} verify marked.safetensors --key own.key"
     assert "\033" not in run("verify", "marked.safetensors", "--key", "own.key").stdout
-    if subprocess.run(["sh", "-c", "command -v script"], stdout=subprocess.DEVNULL).returncode:
-        pytest.skip("script(1) is not installed")
+    tools.need_terminal()
     def on_terminal(**environment):
         clean = {k: v for k, v in os.environ.items() if k != "NO_COLOR"}
         return subprocess.run(["script", "-qec", command, "/dev/null"], stdout=subprocess.PIPE, text=True, stdin=subprocess.DEVNULL,

@@ -1,6 +1,7 @@
 """What is written appears whole or not at all, replaces nothing unasked, and a write that fails is never a success."""
 import os
 import resource
+import shutil
 import subprocess
 
 import pytest
@@ -51,8 +52,7 @@ def test_read_only_folder(marked, data, writer, tmp_path):
         for folder in [tmp_path, *tmp_path.parents][:-2]: # pytest's folders are closed to others
             os.chmod(folder, 0o755)
         os.chmod("own.key", 0o644)
-        if subprocess.run([tools.PROGRAM, "--version"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options).returncode:
-            pytest.skip("the program cannot be reached by another user")
+        options["executable"] = shutil.copy(tools.PROGRAM, tmp_path / "weightmark") # the original may lie in a closed folder, too
     os.mkdir("closed")
     os.chmod("closed", 0o555)
     run(*WRITERS[writer], "-o", "closed/out", code=4, err="closed/out.*Permission denied", **options)

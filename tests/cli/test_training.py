@@ -104,8 +104,7 @@ def test_progress_without_a_terminal(work):
 
 def test_progress_on_a_terminal(work):
     """One line, drawn anew."""
-    if subprocess.run(["sh", "-c", "command -v script"], stdout=subprocess.DEVNULL).returncode:
-        pytest.skip("script(1) is not installed")
+    tools.need_terminal()
     command = f"{tools.PROGRAM} train --host wrn-10-1 --data data --batch 4 --epochs 0.5 -o out"
     done = subprocess.run(["script", "-qec", command, "/dev/null"], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, env={**os.environ, "TERM": "xterm"})
     assert done.returncode == 0 and b"\r\033[Kepoch" in done.stdout and b"step 12/12" in done.stdout

@@ -8,8 +8,20 @@ import re
 import struct
 import subprocess
 
+import pytest
+
 PROGRAM = os.path.abspath(os.environ.get("WEIGHTMARK", "build/cli/weightmark"))
 DTYPES = {"F32": "f", "F64": "d", "I64": "q"}
+
+
+def need_terminal():
+    """Skips the test where script(1) cannot give the program a terminal."""
+    try:
+        works = subprocess.run(["script", "-qec", "true", "/dev/null"], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL).returncode == 0
+    except OSError:
+        pytest.skip("script(1) is not installed")
+    if not works:
+        pytest.skip("no pseudo-terminal can be opened here")
 
 
 def run(*arguments, code=0, out=None, err=None, quiet=True, **options):

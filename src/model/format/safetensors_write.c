@@ -82,7 +82,7 @@ static wmk_status put_tensor(wmk_buffer *head, const wmk_tensor_view *view, uint
     WMK_TRY(wmk_buffer_printf(head, ":{\"dtype\":\"%s\",\"shape\":[", wmk_safetensors_dtype_word(view->dtype)));
     for (uint32_t axis = 0; axis < view->rank; axis++)
         WMK_TRY(wmk_buffer_printf(head, "%s%llu", axis ? "," : "", (unsigned long long)view->shape[axis]));
-    return wmk_buffer_printf(head, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)begin, (unsigned long long)(begin + bytes));
+    return wmk_buffer_printf(head, "],\"data_offsets\":[%llu,%llu]}", (unsigned long long)begin, (unsigned long long)begin + bytes);
 }
 
 /* order: largest elements first, else as given; begin [tensor_count]: where each tensor's data begins. */
