@@ -51,7 +51,7 @@ sanitize:
 	@$(CMAKE) -S . -B $(BUILD)-sanitize -G Ninja -DWMK_SANITIZE=ON -DWMK_WERROR=ON -DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_FLAGS_DEBUG="-O1 -g" \
 	  -DWMK_PYTHON=$$(scripts/python-for-tests.sh $(BUILD)) >/dev/null
 	@$(CMAKE) --build $(BUILD)-sanitize -j $(JOBS)
-	@$(CTEST) --test-dir $(BUILD)-sanitize --output-on-failure -LE 'slow|unsanitized'
+	@ASAN_OPTIONS=allocator_may_return_null=1 $(CTEST) --test-dir $(BUILD)-sanitize --output-on-failure -LE 'slow|unsanitized'
 
 FUZZ_SECONDS ?= 60
 fuzz:

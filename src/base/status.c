@@ -84,7 +84,7 @@ wmk_status wmk_set_message_errno(const char *format, ...)
     }
 }
 
-void wmk_set_message_within(const char *format, ...)
+wmk_status wmk_set_message_within(wmk_status status, const char *format, ...)
 {
     char inner[MESSAGE_BYTES];
     memcpy(inner, message, sizeof inner);
@@ -93,4 +93,5 @@ void wmk_set_message_within(const char *format, ...)
     set_from(format, arguments);
     va_end(arguments);
     append_message(inner);
+    return status;
 }

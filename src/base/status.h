@@ -25,8 +25,8 @@ __attribute__((format(printf, 1, 2))) wmk_status wmk_set_message_errno(const cha
 #define wmk_fail_memory(bytes) wmk_fail(WMK_ERROR_MEMORY, "out of memory: %zu bytes were refused", (size_t)(bytes))
 
 /* wmk_fail_within(status, format, ...) puts "<format>: " before the present message: for callers who know which file or key it was about. */
-#define wmk_fail_within(status, ...) wmk_failed((wmk_set_message_within(__VA_ARGS__), (status)))
-__attribute__((format(printf, 1, 2))) void wmk_set_message_within(const char *format, ...);
+#define wmk_fail_within(status, ...) wmk_failed(wmk_set_message_within(status, __VA_ARGS__))
+__attribute__((format(printf, 2, 3))) wmk_status wmk_set_message_within(wmk_status status, const char *format, ...);
 
 /* Leaves the function with the status of a call that failed. */
 #define WMK_TRY(call)                                                                                                                                \
