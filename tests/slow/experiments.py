@@ -4,7 +4,7 @@
 NAMEs: schemes embed situations. Models stay in FOLDER and are reused; every promise is printed with its figure; exit status 1 when one fails.
 Needs NumPy.
 """
-import csv, json, pathlib, statistics, struct, subprocess, sys
+import csv, json, pathlib, shutil, statistics, struct, subprocess, sys
 
 import numpy
 
@@ -154,6 +154,7 @@ def situations():
     key("conv3.key", "--host", HOST, "--target", "conv3", "--scheme", "random")
     noise = 100 * (2 * 0.1 * 0.9 / 10000) ** 0.5  # deviation of the difference of two test errors near 10 %
     for name, arguments in (("fine-tune", ()), ("distill", ("--teacher", model))):
+        shutil.copy(folder / "conv3.key", folder / f"{name}-marked.key")  # where report looks for it
         marked = train(f"{name}-marked", "--init", model, *arguments, "--key", "conv3.key")
         plain = train(f"{name}-unmarked", "--init", model, *arguments)
         verdict = asked("verify", marked, "--key", "conv3.key")
@@ -162,7 +163,7 @@ def situations():
         promise(f"{name}-to-embed: test error within two deviations ({2 * noise:.2f} points) of the same training without the mark",
                 f"first training {error(model):.2f} %, second: {error(marked):.2f} % with, {error(plain):.2f} % without", abs(change) <= 2 * noise)
     weightmark("report", "fine-tune-to-embed=fine-tune-marked.safetensors", "fine-tune without=fine-tune-unmarked.safetensors",
-               "distill-to-embed=distill-marked.safetensors", "distill without=distill-unmarked.safetensors", "--key", "conv3.key", "--key", "conv3.key", "-o", "situations.html", "--force")
+               "distill-to-embed=distill-marked.safetensors", "distill without=distill-unmarked.safetensors", "-o", "situations.html", "--force")
 
 
 PRECISION = precision()
