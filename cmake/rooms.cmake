@@ -22,10 +22,6 @@ endif()
 #   ROOMS: the rooms below this one (design law: base <- mark, model <- mark_file; nn; data; train; attack; report).
 function(wmk_room name)
   cmake_parse_arguments(R "" "" "SOURCES;ROOMS;LIBRARIES" ${ARGN})
-  if(NOT R_SOURCES) # a room still empty
-    file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/empty.c "typedef int wmk_empty;\n")
-    set(R_SOURCES ${CMAKE_CURRENT_BINARY_DIR}/empty.c)
-  endif()
   add_library(wmk_${name} STATIC ${R_SOURCES})
   target_include_directories(wmk_${name} PUBLIC ${PROJECT_SOURCE_DIR}/include PRIVATE ${PROJECT_SOURCE_DIR}/src)
   target_link_libraries(wmk_${name} PUBLIC wmk_flags OpenMP::OpenMP_C Threads::Threads m ${R_LIBRARIES})

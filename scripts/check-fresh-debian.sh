@@ -18,8 +18,8 @@ if [ ! -e "$root/ready" ]; then
 fi
 cp /etc/resolv.conf /etc/hosts "$root/etc/"
 cp /etc/ssl/certs/ca-certificates.crt "$root/etc/host-certificates.crt" # a network that signs anew is trusted as the host trusts it
-rm -rf "$root/root/weightmark"
-git clone --quiet --no-hardlinks "$top" "$root/root/weightmark"
+rm -rf "$root/srv/weightmark"
+git clone --quiet --no-hardlinks "$top" "$root/srv/weightmark"
 
 # Mounts live and die with this namespace.
 exec unshare --mount sh -eu -c '
@@ -31,6 +31,6 @@ exec unshare --mount sh -eu -c '
         echo "== make $target on a bare Debian"
         start=$(date +%s)
         env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 \
-            PIP_CERT=/etc/host-certificates.crt chroot "$root" make -C /root/weightmark "$target"
+            PIP_CERT=/etc/host-certificates.crt chroot "$root" make -C /srv/weightmark "$target"
         echo "== make $target: $(($(date +%s) - start)) s"
     done' sh "$root" "$@"
