@@ -119,8 +119,8 @@ wmk_status wmk_attack_run(const wmk_attack *attack, const wmk_model *model, cons
     for (size_t i = 0; i < wmk_model_tensor_count(model); i++) {
         const wmk_tensor_view *view = &wmk_model_tensor_at(model, i)->view;
         if (!is_weight(view, tensor)) continue;
-        void *data = wmk_patch_data(patch, i);
-        if (!data) continue;
+        void *data;
+        WMK_TRY_GOTO(status, wmk_patch_data(patch, i, &data), done);
         status = attack_tensor(attack, context, view, data, seed_for(seed, view->name), &sum);
         if (status != WMK_OK) {
             wmk_fail_within(status, "%s", wmk_model_path(model));

@@ -127,6 +127,46 @@ static void f16_read(float *dst, const unsigned char *src, size_t count)
 #define bf16_read bf16_run
 #endif
 
+float wmk_f8_to_f32(uint8_t bits, wmk_dtype dtype)
+{
+    int mantissa_bits, bias;
+    bool fnuz = dtype == WMK_F8_E4M3FNUZ || dtype == WMK_F8_E5M2FNUZ;
+    switch (dtype) {
+    case WMK_F8_E5M2:
+        return wmk_f16_to_f32((uint16_t)(bits << 8)); /* its upper half */
+    case WMK_F8_E4M3:
+        mantissa_bits = 3, bias = 7;
+        break;
+    case WMK_F8_E4M3FNUZ:
+        mantissa_bits = 3, bias = 8;
+        break;
+    case WMK_F8_E5M2FNUZ:
+        mantissa_bits = 2, bias = 16;
+        break;
+    default:
+        return 0;
+    }
+    if (fnuz ? bits == 0x80 : (bits & 0x7f) == 0x7f) return NAN;
+    int exponent = (bits & 0x7f) >> mantissa_bits, mantissa = bits & ((1 << mantissa_bits) - 1);
+    if (exponent > 0)
+        mantissa |= 1 << mantissa_bits;
+    else
+        exponent = 1;
+    float magnitude = ldexpf((float)mantissa, exponent - bias - mantissa_bits);
+    return bits & 0x80 ? -magnitude : magnitude;
+}
+
+static void f8_read(float *dst, const unsigned char *src, wmk_dtype dtype, size_t count)
+{
+    float table[256];
+    if (count < 64) {
+        for (size_t i = 0; i < count; i++) dst[i] = wmk_f8_to_f32(src[i], dtype);
+        return;
+    }
+    for (unsigned i = 0; i < 256; i++) table[i] = wmk_f8_to_f32((uint8_t)i, dtype);
+    for (size_t i = 0; i < count; i++) dst[i] = table[src[i]];
+}
+
 void wmk_read_f32(float *dst, const void *src, wmk_dtype dtype, size_t count)
 {
     const unsigned char *bytes = src;
@@ -146,6 +186,12 @@ void wmk_read_f32(float *dst, const void *src, wmk_dtype dtype, size_t count)
             memcpy(&value, bytes + 8 * i, sizeof value);
             dst[i] = (float)value;
         }
+        break;
+    case WMK_F8_E5M2:
+    case WMK_F8_E4M3:
+    case WMK_F8_E4M3FNUZ:
+    case WMK_F8_E5M2FNUZ:
+        f8_read(dst, bytes, dtype, count);
         break;
     default:
         memset(dst, 0, count * sizeof *dst);

@@ -11,32 +11,49 @@
 #include "base/memory.h"
 
 /* Opens a regular file for reading. Non-blocking, so that a pipe without a writer is refused instead of waited for. */
-static wmk_status open_regular(int *out, size_t *size, const char *path)
+static wmk_status open_regular(int *out, struct stat *info, const char *path)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return wmk_fail_errno("%s", path);
-    struct stat info;
     wmk_status status = WMK_OK;
-    if (fstat(fd, &info) != 0)
+    if (fstat(fd, info) != 0)
         status = wmk_fail_errno("%s", path);
-    else if (S_ISDIR(info.st_mode))
+    else if (S_ISDIR(info->st_mode))
         status = wmk_fail(WMK_ERROR_INPUT, "%s: is a folder, a file is needed", path);
-    else if (!S_ISREG(info.st_mode))
+    else if (!S_ISREG(info->st_mode))
         status = wmk_fail(WMK_ERROR_INPUT, "%s: is not a regular file", path);
     if (status != WMK_OK) {
         close(fd);
         return status;
     }
-    *size = (size_t)info.st_size;
     *out = fd;
     return WMK_OK;
+}
+
+static struct wmk_file_identity identity_of(const struct stat *info)
+{
+    return (struct wmk_file_identity){info->st_dev, info->st_ino, info->st_mtim.tv_sec * INT64_C(1000000000) + info->st_mtim.tv_nsec};
+}
+
+wmk_status wmk_map_check(const wmk_map *map, const char *path)
+{
+    struct stat info;
+    if (stat(path, &info) != 0) return wmk_fail_errno("%s", path);
+    struct wmk_file_identity now = identity_of(&info);
+    if (now.device == map->identity.device && now.inode == map->identity.inode && now.modified == map->identity.modified &&
+        (uint64_t)info.st_size == map->size)
+        return WMK_OK;
+    return wmk_fail(WMK_ERROR_INPUT, "%s: another file took its place while it was open", path);
 }
 
 wmk_status wmk_map_open(wmk_map *out, const char *path)
 {
     int fd = -1;
-    wmk_map map = {NULL, 0};
-    WMK_TRY(open_regular(&fd, &map.size, path));
+    struct stat info;
+    wmk_map map = {NULL, 0, {0}};
+    WMK_TRY(open_regular(&fd, &info, path));
+    map.size = (size_t)info.st_size;
+    map.identity = identity_of(&info);
     wmk_status status = WMK_OK;
     if (map.size > 0) {
         void *data = mmap(NULL, map.size, PROT_READ, MAP_SHARED, fd, 0);
@@ -53,15 +70,17 @@ wmk_status wmk_map_open(wmk_map *out, const char *path)
 void wmk_map_close(wmk_map *map)
 {
     if (map->data) munmap((void *)(uintptr_t)map->data, map->size);
-    *map = (wmk_map){NULL, 0};
+    *map = (wmk_map){NULL, 0, {0}};
 }
 
 wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path, size_t limit)
 {
     int fd = -1;
-    size_t size = 0, done = 0;
+    size_t done = 0;
+    struct stat info;
     unsigned char *bytes = NULL;
-    WMK_TRY(open_regular(&fd, &size, path));
+    WMK_TRY(open_regular(&fd, &info, path));
+    size_t size = (size_t)info.st_size;
     wmk_status status =
         size <= limit ? wmk_alloc(&bytes, size + 1, 1) : wmk_fail(WMK_ERROR_INPUT, "%s: %zu bytes, at most %zu are allowed", path, size, limit);
     while (status == WMK_OK && done < size) {

@@ -14,8 +14,14 @@
 typedef struct wmk_map {
     const unsigned char *data;
     size_t size;
+    struct wmk_file_identity {
+        uint64_t device, inode;
+        int64_t modified; /* nanoseconds since 1970 */
+    } identity;
 } wmk_map;
 wmk_status wmk_map_open(wmk_map *out, const char *path);
+/* INPUT: `path` is no longer the file that was mapped, or that file was written to since. */
+wmk_status wmk_map_check(const wmk_map *map, const char *path);
 void wmk_map_close(wmk_map *map); /* a zeroed map is allowed */
 
 /* The whole of a small file, at most `limit` bytes (more: WMK_ERROR_INPUT), with a NUL after it. The caller frees *out. */
@@ -33,11 +39,27 @@ wmk_status wmk_output_begin(wmk_output **out, const char *path, unsigned mode, b
 wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, bool replace, const char *source);
 wmk_status wmk_output_write(wmk_output *output, const void *bytes, size_t size); /* appends */
 wmk_status wmk_output_write_at(wmk_output *output, const void *bytes, size_t size, uint64_t offset);
+wmk_status wmk_output_read_at(wmk_output *output, void *bytes, size_t size, uint64_t offset); /* INPUT: beyond the end */
+wmk_status wmk_output_truncate(wmk_output *output, uint64_t size);
 /* By which the unfinished file can be opened for reading. */
 const char *wmk_output_temporary_path(const wmk_output *output);
 /* Frees `output` whether it succeeds or not. */
 wmk_status wmk_output_commit(wmk_output *output);
 void wmk_output_abort(wmk_output *output); /* NULL allowed */
+
+/* The same for a folder: filled under a temporary name, whose files are outputs of their own. A target that is a folder is replaced when `replace`; a file is refused (INPUT). */
+typedef struct wmk_output_folder wmk_output_folder;
+wmk_status wmk_output_folder_begin(wmk_output_folder **out, const char *path, bool replace);
+/* The temporary folder. */
+const char *wmk_output_folder_path(const wmk_output_folder *folder);
+/* Copies everything in folder `source`, with its subfolders, but the files that `skip` names by their path below source (it makes these itself). Links are followed. */
+typedef bool (*wmk_folder_skip)(void *payload, const char *relative);
+wmk_status wmk_output_folder_copy(wmk_output_folder *folder, const char *source, wmk_folder_skip skip, void *payload);
+/* Makes the folders that lead to `path`, those that begin after its first `from` characters. */
+wmk_status wmk_make_folders(const char *path, size_t from);
+/* Frees `folder` whether it succeeds or not. */
+wmk_status wmk_output_folder_commit(wmk_output_folder *folder);
+void wmk_output_folder_abort(wmk_output_folder *folder); /* NULL allowed */
 
 #pragma GCC visibility pop
 

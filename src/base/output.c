@@ -14,6 +14,7 @@
 
 #include "base/file.h"
 #include "base/memory.h"
+#include "base/output.h"
 
 struct wmk_output {
     int fd;
@@ -29,7 +30,7 @@ struct wmk_output {
 enum { SLOTS = 64 };
 static _Atomic(char *) slots[SLOTS];
 
-static wmk_status take_slot(char *temporary)
+wmk_status wmk_temporary_take(char *temporary)
 {
     for (int i = 0; i < SLOTS; i++) {
         char *empty = NULL;
@@ -38,8 +39,7 @@ static wmk_status take_slot(char *temporary)
     return wmk_fail(WMK_ERROR_SYSTEM, "more than %d output files are open at once", SLOTS);
 }
 
-/* True when the path was still there: the handler had not taken it. */
-static bool give_slot(const char *temporary)
+bool wmk_temporary_give(const char *temporary)
 {
     for (int i = 0; i < SLOTS; i++) {
         char *mine = (char *)(uintptr_t)temporary;
@@ -52,7 +52,7 @@ void wmk_abort_outputs(void)
 {
     for (int i = 0; i < SLOTS; i++) {
         char *path = atomic_exchange(&slots[i], NULL);
-        if (path) unlink(path);
+        if (path && unlink(path) != 0) rmdir(path); /* an output folder, when nothing lies in it yet */
     }
 }
 
@@ -75,8 +75,7 @@ static wmk_status check_target(const char *path, bool replace)
     return WMK_OK;
 }
 
-/* "<folder of target>/.wmk-<16 hexadecimal digits>" */
-static wmk_status temporary_name(char **out, const char *target)
+wmk_status wmk_temporary_name(char **out, const char *target)
 {
     uint64_t number;
     if (getrandom(&number, sizeof number, 0) != (ssize_t)sizeof number) return wmk_fail_errno("random bytes from the system");
@@ -122,11 +121,11 @@ static bool open_unnamed(wmk_output *output, mode_t mode)
 
 static wmk_status open_named(wmk_output *output, mode_t mode)
 {
-    WMK_TRY(take_slot(output->temporary));
+    WMK_TRY(wmk_temporary_take(output->temporary));
     output->fd = open(output->temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, mode);
     if (output->fd < 0) {
         wmk_status status = wmk_fail_errno("%s: cannot be created", output->target);
-        if (!give_slot(output->temporary)) output->temporary = NULL;
+        if (!wmk_temporary_give(output->temporary)) output->temporary = NULL;
         return status;
     }
     output->named = true;
@@ -143,7 +142,7 @@ wmk_status wmk_output_begin(wmk_output **out, const char *path, unsigned mode, b
     output->replace = replace;
     wmk_status status;
     WMK_TRY_GOTO(status, resolve_target(&output->target, path), failed);
-    WMK_TRY_GOTO(status, temporary_name(&output->temporary, output->target), failed);
+    WMK_TRY_GOTO(status, wmk_temporary_name(&output->temporary, output->target), failed);
     if (open_unnamed(output, (mode_t)mode)) {
         WMK_TRY_GOTO(status, wmk_format(&output->path, "/proc/self/fd/%d", output->fd), failed);
     } else {
@@ -188,6 +187,29 @@ wmk_status wmk_output_write_at(wmk_output *output, const void *bytes, size_t siz
 {
     WMK_TRY(write_all(output, bytes, size, offset));
     if (offset + size > output->end) output->end = offset + size;
+    return WMK_OK;
+}
+
+wmk_status wmk_output_read_at(wmk_output *output, void *bytes, size_t size, uint64_t offset)
+{
+    unsigned char *to = bytes;
+    while (size > 0) {
+        ssize_t got = pread(output->fd, to, size, (off_t)offset);
+        if (got < 0 && errno == EINTR) continue;
+        if (got < 0) return wmk_fail_errno("%s: reading back", output->target);
+        if (got == 0) return wmk_fail(WMK_ERROR_INPUT, "%s: ends at byte %llu", output->target, (unsigned long long)offset);
+        to += got;
+        offset += (uint64_t)got;
+        size -= (size_t)got;
+    }
+    return WMK_OK;
+}
+
+wmk_status wmk_output_truncate(wmk_output *output, uint64_t size)
+{
+    while (ftruncate(output->fd, (off_t)size) != 0)
+        if (errno != EINTR) return wmk_fail_errno("%s: writing", output->target);
+    output->end = size;
     return WMK_OK;
 }
 
@@ -248,8 +270,7 @@ wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, bool replac
 
 const char *wmk_output_temporary_path(const wmk_output *output) { return output->path; }
 
-/* So that the new name itself survives a power cut; a folder that cannot be synced is no reason to fail. */
-static void sync_folder(const char *target)
+void wmk_sync_folder(const char *target)
 {
     const char *slash = strrchr(target, '/');
     char *folder = slash ? strndup(target, (size_t)(slash - target + 1)) : strdup(".");
@@ -268,10 +289,10 @@ static wmk_status not_placed(const wmk_output *output) { return wmk_fail_errno("
 /* Gives an unnamed file the temporary name, for the rename that replaces. */
 static wmk_status give_name(wmk_output *output)
 {
-    WMK_TRY(take_slot(output->temporary));
+    WMK_TRY(wmk_temporary_take(output->temporary));
     if (linkat(AT_FDCWD, output->path, AT_FDCWD, output->temporary, AT_SYMLINK_FOLLOW) != 0) {
         wmk_status status = not_placed(output);
-        if (!give_slot(output->temporary)) output->temporary = NULL;
+        if (!wmk_temporary_give(output->temporary)) output->temporary = NULL;
         return status;
     }
     output->named = true;
@@ -301,7 +322,7 @@ static wmk_status put_in_place(wmk_output *output)
 static bool forget_name(wmk_output *output)
 {
     if (!output->named) return false;
-    if (give_slot(output->temporary)) return true;
+    if (wmk_temporary_give(output->temporary)) return true;
     output->temporary = NULL; /* a signal handler has it, and the process is about to end */
     return false;
 }
@@ -315,7 +336,7 @@ wmk_status wmk_output_commit(wmk_output *output)
         wmk_output_abort(output);
         return status;
     }
-    sync_folder(output->target);
+    wmk_sync_folder(output->target);
     forget_name(output);
     release(output);
     return WMK_OK;

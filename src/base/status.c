@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -86,12 +87,20 @@ wmk_status wmk_set_message_errno(const char *format, ...)
 
 wmk_status wmk_set_message_within(wmk_status status, const char *format, ...)
 {
+    static const char begin[] = "not supported: "; /* which stays in front */
+    enum { BEGIN = sizeof begin - 1 };
     char inner[MESSAGE_BYTES];
+    bool refusal = strncmp(message, begin, BEGIN) == 0;
     memcpy(inner, message, sizeof inner);
     va_list arguments;
     va_start(arguments, format);
     set_from(format, arguments);
     va_end(arguments);
-    append_message(inner);
+    append_message(refusal ? inner + BEGIN : inner);
+    if (refusal) {
+        memmove(message + BEGIN, message, MESSAGE_BYTES - BEGIN - 1);
+        memcpy(message, begin, BEGIN);
+        make_printable(message);
+    }
     return status;
 }

@@ -24,7 +24,7 @@ __attribute__((format(printf, 1, 2))) wmk_status wmk_set_message_errno(const cha
 /* WMK_ERROR_MEMORY with a message that says how much was asked for. */
 #define wmk_fail_memory(bytes) wmk_fail(WMK_ERROR_MEMORY, "out of memory: %zu bytes were refused", (size_t)(bytes))
 
-/* wmk_fail_within(status, format, ...) puts "<format>: " before the present message: for callers who know which file or key it was about. */
+/* wmk_fail_within(status, format, ...) puts "<format>: " before the present message, after "not supported: " where it begins so: for callers who know which file or key it was about. */
 #define wmk_fail_within(status, ...) wmk_failed(wmk_set_message_within(status, __VA_ARGS__))
 __attribute__((format(printf, 2, 3))) wmk_status wmk_set_message_within(wmk_status status, const char *format, ...);
 

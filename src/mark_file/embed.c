@@ -44,8 +44,7 @@ static wmk_status embed_into(wmk_patch *patch, const embedding *job)
     size_t count = wmk_key_target_count(job->key);
     for (size_t i = 0; i < count; i++) {
         const char *name = job->views[i].name;
-        job->outputs[i] = wmk_patch_data(patch, index_of(job->model, name));
-        if (!job->outputs[i]) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: tensor \"%s\" has no plain values to change", name);
+        WMK_TRY(wmk_patch_data(patch, index_of(job->model, name), &job->outputs[i]));
     }
     WMK_TRY(wmk_mark_embed(job->key, job->views, job->outputs, job->options, job->summary));
     if (job->confirm && job->confirm(job->summary, job->payload) != 0)

@@ -1,11 +1,13 @@
 /* model/model.c - the directory of tensors, whatever container it came from. */
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/memory.h"
 #include "model/model.h"
 
-static const wmk_container *const containers[] = {&wmk_container_safetensors};
+/* Those that look closest come first: of equal probes the first wins. */
+static const wmk_container *const containers[] = {&wmk_container_safetensors, &wmk_container_index};
 enum { CONTAINER_COUNT = sizeof containers / sizeof containers[0] };
 
 /* Below this a probe is a guess, and a file of some other kind that is recognised goes first. */
@@ -60,23 +62,53 @@ static wmk_status new_file(wmk_model *model, const char *path, wmk_model_file **
     return WMK_OK;
 }
 
-wmk_status wmk_model_add_file(wmk_model *model, const char *path, uint32_t *index)
+/* A name from inside a file must stay in the model's folder. */
+static wmk_status check_inside(const char *name)
+{
+    if (!*name) return wmk_fail(WMK_ERROR_INPUT, "the name of another file is empty");
+    if (*name == '/') return wmk_fail(WMK_ERROR_INPUT, "the file \"%.200s\" is not named relative to this one", name);
+    for (const char *part = name; part; part = strchr(part, '/')) {
+        part += *part == '/';
+        size_t size = strcspn(part, "/");
+        if (size == 2 && part[0] == '.' && part[1] == '.')
+            return wmk_fail(WMK_ERROR_INPUT, "the file \"%.200s\" lies outside of this one's folder", name);
+    }
+    return WMK_OK;
+}
+
+wmk_status wmk_model_add_file(wmk_model *model, const char *name, uint32_t *index)
 {
     wmk_model_file *file;
-    WMK_TRY(new_file(model, path, &file));
-    *index = (uint32_t)(model->file_count - 1);
-    return wmk_map_open(&file->map, path);
+    const char *own = model->files[0].path, *slash = strrchr(own, '/');
+    char *path;
+    WMK_TRY(check_inside(name));
+    if (model->files[0].borrowed) return wmk_fail(WMK_ERROR_INPUT, "the file \"%.200s\" is needed, and this one is only bytes in memory", name);
+    WMK_TRY(wmk_format(&path, "%.*s%s", slash ? (int)(slash - own + 1) : 0, own, name));
+    wmk_status status = new_file(model, path, &file);
+    if (status == WMK_OK) {
+        *index = (uint32_t)(model->file_count - 1);
+        status = wmk_map_open(&file->map, path);
+    }
+    free(path);
+    return status;
 }
 
 wmk_status wmk_tensor_bytes(const wmk_tensor_view *view, uint64_t *out)
 {
     uint64_t elements, bits;
-    if (!wmk_product_u64(view->shape, view->rank, &elements) || !wmk_mul_u64(elements, wmk_dtype_bits(view->dtype), &bits))
+    uint32_t block, bytes;
+    if (!wmk_dtype_block(view->dtype, &block, &bytes)) return wmk_fail(WMK_ERROR_INPUT, "it has no element type");
+    if (!wmk_product_u64(view->shape, view->rank, &elements) || !wmk_mul_u64(elements, 8 * (uint64_t)bytes, &bits))
         return wmk_fail(WMK_ERROR_INPUT, "its shape gives more bits than 64-bit numbers count");
-    if (bits % 8 != 0)
+    if (block > 4) { /* a row is whole blocks */
+        if (view->rank == 0 || view->shape[view->rank - 1] % block != 0)
+            return wmk_fail(WMK_ERROR_INPUT, "a row of %llu elements is no whole number of blocks of %u (%s)",
+                            (unsigned long long)(view->rank ? view->shape[view->rank - 1] : 1), block, wmk_dtype_name(view->dtype));
+    } else if (elements % block != 0 && elements * wmk_dtype_bits(view->dtype) % 8 != 0) {
         return wmk_fail(WMK_ERROR_INPUT, "%llu elements of %s are no whole number of bytes", (unsigned long long)elements,
                         wmk_dtype_name(view->dtype));
-    *out = bits / 8;
+    }
+    *out = block > 4 ? elements / block * bytes : elements * wmk_dtype_bits(view->dtype) / 8;
     return WMK_OK;
 }
 
@@ -125,42 +157,61 @@ static bool ends_with(const char *text, const char *end)
 }
 
 /* The container whose probe is surest. Content decides; where it says nothing the name only picks whose complaint the caller will read. */
-static wmk_status choose(const wmk_container **out, const wmk_model_file *file)
+static wmk_status choose(wmk_model_file *file)
 {
     int best = 0;
-    if (file->map.size == 0) return wmk_fail(WMK_ERROR_INPUT, "%s: the file is empty", file->path);
+    if (file->map.size == 0) return wmk_fail(WMK_ERROR_INPUT, "the file is empty");
     for (size_t i = 0; i < CONTAINER_COUNT; i++) {
         int score = containers[i]->probe(file->map.data, file->map.size);
         if (score > best) {
             best = score;
-            *out = containers[i];
+            file->container = containers[i];
         }
     }
     if (best >= PROBE_SURE) return WMK_OK;
     const char *other = wmk_recognise(file->map.data, file->map.size);
-    if (other) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s looks like %s", file->path, other);
+    if (other) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: looks like %s", other);
     for (size_t i = 0; best == 0 && i < CONTAINER_COUNT; i++) {
-        if (ends_with(file->path, containers[i]->name)) {
+        if (ends_with(file->path, containers[i]->extension)) {
             best = 1;
-            *out = containers[i];
+            file->container = containers[i];
         }
     }
-    if (best > 0) return WMK_OK;
-    return wmk_fail(WMK_ERROR_INPUT, "%s: is not a model file weightmark knows", file->path);
+    return best > 0 ? WMK_OK : wmk_fail(WMK_ERROR_INPUT, "is not a model file weightmark knows");
+}
+
+static wmk_status open_file(wmk_model *model, uint32_t index)
+{
+    wmk_status status = choose(&model->files[index]);
+    if (status == WMK_OK) status = model->files[index].container->open(model, index);
+    if (status == WMK_ERROR_INPUT || status == WMK_ERROR_UNSUPPORTED) return wmk_fail_within(status, "%s", model->files[index].path);
+    return status;
+}
+
+wmk_status wmk_model_add_shard(wmk_model *model, const char *name, uint32_t *index)
+{
+    WMK_TRY(wmk_model_add_file(model, name, index));
+    return open_file(model, *index);
 }
 
 static wmk_status fill(wmk_model *model, const char *path, const void *bytes, size_t size)
 {
     wmk_model_file *file;
-    WMK_TRY(new_file(model, path, &file));
+    struct stat info;
+    char *inside = NULL;
+    WMK_TRY(wmk_strdup(&model->path, path));
+    model->is_folder = !bytes && stat(path, &info) == 0 && S_ISDIR(info.st_mode);
+    if (model->is_folder) WMK_TRY(wmk_folder_model(&inside, path));
+    wmk_status status = new_file(model, inside ? inside : path, &file);
+    free(inside);
+    WMK_TRY(status);
     if (bytes) {
         file->borrowed = true;
-        file->map = (wmk_map){bytes, size};
+        file->map = (wmk_map){bytes, size, {0}};
     } else {
-        WMK_TRY(wmk_map_open(&file->map, path));
+        WMK_TRY(wmk_map_open(&file->map, file->path));
     }
-    WMK_TRY(choose(&model->container, file));
-    WMK_TRY(model->container->open(model));
+    WMK_TRY(open_file(model, 0));
     return index_names(model);
 }
 
@@ -181,6 +232,22 @@ wmk_status wmk_model_open(wmk_model **out, const char *path) { return open_model
 
 wmk_status wmk_model_open_bytes(wmk_model **out, const void *bytes, size_t size, const char *path) { return open_model(out, path, bytes, size); }
 
+wmk_status wmk_model_unpack(void **bytes, const wmk_model *model, size_t index)
+{
+    const wmk_model_tensor *tensor = wmk_model_tensor_at(model, index);
+    if (!tensor || !tensor->packed) return wmk_fail(WMK_ERROR_ARGUMENT, "%s: tensor %zu is not packed", model->path, index);
+    const wmk_model_file *file = &model->files[tensor->file];
+    void *block;
+    WMK_TRY(wmk_alloc(&block, tensor->view.data_bytes, 1));
+    wmk_status status = file->container->unpack(model, tensor, block);
+    if (status != WMK_OK) {
+        free(block);
+        return status == WMK_ERROR_INPUT ? wmk_fail_within(status, "%s: tensor \"%s\"", file->path, tensor->view.name) : status;
+    }
+    *bytes = block;
+    return WMK_OK;
+}
+
 void wmk_model_close(wmk_model *model)
 {
     if (!model) return;
@@ -190,6 +257,7 @@ void wmk_model_close(wmk_model *model)
     }
     for (size_t i = 0; i < model->block_count; i++) free(model->blocks[i]);
     free(model->files);
+    free(model->path);
     free(model->tensors);
     free(model->metadata);
     free(model->tensor_names);
@@ -200,9 +268,17 @@ void wmk_model_close(wmk_model *model)
 
 /* ---- asking ---- */
 
-const char *wmk_model_format(const wmk_model *model) { return model->container->name; }
+/* An index says only where the shards are: the format is theirs. */
+const char *wmk_model_format(const wmk_model *model)
+{
+    for (size_t i = 0; i < model->file_count; i++)
+        if (model->files[i].container && model->files[i].container != &wmk_container_index) return model->files[i].container->name;
+    return model->files[0].container->name;
+}
 
-const char *wmk_model_path(const wmk_model *model) { return model->files[0].path; }
+const char *wmk_model_path(const wmk_model *model) { return model->path; }
+
+uint32_t wmk_model_file_count(const wmk_model *model) { return (uint32_t)model->file_count; }
 
 size_t wmk_model_tensor_count(const wmk_model *model) { return model->tensor_count; }
 

@@ -1,65 +1,86 @@
 /* model/patch.c - a copy of a model with some tensors' bytes changed.
  *
- * The caller writes into a private (copy-on-write) mapping of the copy; commit puts what differs into the copy with pwrite. A shared mapping would save that step, but a full disk
- * would then end the process with SIGBUS where a status is promised, as the copy may share extents with its source and needs space only when it is written. */
+ * The caller writes into a private (copy-on-write) mapping of the copy; flush and commit put what differs into the copy with pwrite. A shared mapping would save that step, but a
+ * full disk would then end the process with SIGBUS where a status is promised, as the copy may share extents with its source and needs space only when it is written. */
+#include "model/patch.h"
+
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
-#include "model/model.h"
-#include "model/patch.h"
 
-enum { CHUNK_BYTES = 64 * 1024 };
+enum { CHUNK_BYTES = 64 * 1024, GIVE_BACK_BYTES = 1 << 20 };
+
+typedef struct file_copy {
+    wmk_output *output;
+    unsigned char *bytes; /* the copy, mapped privately; NULL: not asked for yet */
+} file_copy;
 
 struct wmk_patch {
     const wmk_model *model;
-    wmk_output *output;
-    unsigned char *bytes; /* [model->files[0].map.size] the copy, mapped privately */
-    bool *touched;        /* [tensor_count] handed out */
+    file_copy *copies;         /* [model->file_count] */
+    void **packed;             /* [tensor_count] new bytes of packed tensors */
+    bool *touched;             /* [tensor_count] handed out */
+    wmk_output_folder *folder; /* of a model of several files */
+    char *path;                /* of the copy until commit */
     bool written;
 };
 
-/* The file was opened once to be mapped and once to be copied: they must be the same file still, or offsets would mean nothing. */
-static wmk_status check_same(const wmk_patch *patch)
+/* ---- begin ---- */
+
+/* The part of a file's path that lies below its model's folder. */
+static const char *name_in_folder(const wmk_model *model, size_t file)
 {
-    const wmk_model *model = patch->model;
-    size_t head = model->files[0].map.size;
-    for (size_t i = 0; i < model->tensor_count; i++)
-        if (model->tensors[i].offset_bytes < head) head = model->tensors[i].offset_bytes;
-    if (memcmp(patch->bytes, model->files[0].map.data, head) == 0) return WMK_OK;
-    return wmk_fail(WMK_ERROR_INPUT, "%s: another file took its place while it was open", wmk_model_path(model));
+    const char *slash = strrchr(model->files[0].path, '/');
+    return model->files[file].path + (slash ? slash - model->files[0].path + 1 : 0);
 }
 
-static wmk_status map_copy(wmk_patch *patch)
+/* The file was opened once to be mapped and once to be copied: they must be the same file still, or offsets would mean nothing. */
+static wmk_status copy_file(wmk_patch *patch, size_t file, const char *path, bool replace)
 {
-    const char *path = wmk_model_path(patch->model);
-    size_t size = patch->model->files[0].map.size;
-    struct stat info;
-    int fd = open(wmk_output_temporary_path(patch->output), O_RDONLY | O_CLOEXEC);
-    if (fd < 0) return wmk_fail_errno("%s: the copy", path);
-    void *bytes = MAP_FAILED;
-    wmk_status status = WMK_OK;
-    if (fstat(fd, &info) != 0)
-        status = wmk_fail_errno("%s: the copy", path);
-    else if ((uint64_t)info.st_size != size)
-        status = wmk_fail(WMK_ERROR_INPUT, "%s: another file took its place while it was open", path);
-    else if ((bytes = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0)) == MAP_FAILED)
-        status = wmk_fail_errno("%s: mapping %zu bytes of the copy", path, size);
-    else
-        patch->bytes = bytes;
-    close(fd);
-    return status;
+    const wmk_model_file *source = &patch->model->files[file];
+    WMK_TRY(wmk_output_begin_copy(&patch->copies[file].output, path, replace, source->path));
+    return wmk_map_check(&source->map, source->path);
+}
+
+static bool is_model_file(void *payload, const char *relative)
+{
+    const wmk_patch *patch = payload;
+    for (size_t i = 0; i < patch->model->file_count; i++)
+        if (strcmp(name_in_folder(patch->model, i), relative) == 0) return true;
+    return false;
+}
+
+static wmk_status copy_folder(wmk_patch *patch, const char *path, bool replace)
+{
+    const wmk_model *model = patch->model;
+    WMK_TRY(wmk_output_folder_begin(&patch->folder, path, replace));
+    const char *folder = wmk_output_folder_path(patch->folder);
+    if (model->is_folder) WMK_TRY(wmk_output_folder_copy(patch->folder, model->path, is_model_file, patch));
+    for (size_t i = 0; i < model->file_count; i++) {
+        char *target;
+        WMK_TRY(wmk_format(&target, "%s/%s", folder, name_in_folder(model, i)));
+        wmk_status status = wmk_make_folders(target, strlen(folder) + 1);
+        if (status == WMK_OK) status = copy_file(patch, i, target, false);
+        free(target);
+        WMK_TRY(status);
+    }
+    return model->is_folder ? wmk_strdup(&patch->path, folder) : wmk_format(&patch->path, "%s/%s", folder, name_in_folder(model, 0));
 }
 
 static void release(wmk_patch *patch)
 {
-    if (patch->bytes) munmap(patch->bytes, patch->model->files[0].map.size);
+    for (size_t i = 0; patch->copies && i < patch->model->file_count; i++)
+        if (patch->copies[i].bytes) munmap(patch->copies[i].bytes, patch->model->files[i].map.size);
+    for (size_t i = 0; patch->packed && i < patch->model->tensor_count; i++) free(patch->packed[i]);
+    free(patch->copies);
+    free(patch->packed);
     free(patch->touched);
+    free(patch->path);
     free(patch);
 }
 
@@ -67,14 +88,18 @@ wmk_status wmk_patch_begin(wmk_patch **out, const wmk_model *model, const char *
 {
     wmk_patch *patch;
     wmk_status status;
-    if (model->file_count != 1)
-        return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s: changing a model of %zu files", wmk_model_path(model), model->file_count);
+    if (model->files[0].borrowed) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s: changing a model that is no file", model->path);
     WMK_TRY(wmk_alloc(&patch, 1, sizeof *patch));
     patch->model = model;
+    WMK_TRY_GOTO(status, wmk_alloc(&patch->copies, model->file_count, sizeof *patch->copies), failed);
+    WMK_TRY_GOTO(status, wmk_alloc(&patch->packed, model->tensor_count, sizeof *patch->packed), failed);
     WMK_TRY_GOTO(status, wmk_alloc(&patch->touched, model->tensor_count, sizeof *patch->touched), failed);
-    WMK_TRY_GOTO(status, wmk_output_begin_copy(&patch->output, path, replace, wmk_model_path(model)), failed);
-    WMK_TRY_GOTO(status, map_copy(patch), failed);
-    WMK_TRY_GOTO(status, check_same(patch), failed);
+    if (model->file_count > 1 || model->is_folder) {
+        WMK_TRY_GOTO(status, copy_folder(patch, path, replace), failed);
+    } else {
+        WMK_TRY_GOTO(status, copy_file(patch, 0, path, replace), failed);
+        WMK_TRY_GOTO(status, wmk_strdup(&patch->path, wmk_output_temporary_path(patch->copies[0].output)), failed);
+    }
     *out = patch;
     return WMK_OK;
 failed:
@@ -82,34 +107,121 @@ failed:
     return status;
 }
 
-void *wmk_patch_data(wmk_patch *patch, size_t index)
+/* ---- data ---- */
+
+static wmk_status map_copy(wmk_patch *patch, uint32_t file)
 {
-    const wmk_model_tensor *tensor = wmk_model_tensor_at(patch->model, index);
-    if (!tensor || !tensor->view.data) return NULL;
-    patch->touched[index] = true;
-    return patch->bytes + tensor->offset_bytes;
+    file_copy *copy = &patch->copies[file];
+    const wmk_model_file *source = &patch->model->files[file];
+    if (copy->bytes) return WMK_OK;
+    int fd = open(wmk_output_temporary_path(copy->output), O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return wmk_fail_errno("%s: the copy", source->path);
+    void *bytes = mmap(NULL, source->map.size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_NORESERVE, fd, 0);
+    wmk_status status = bytes != MAP_FAILED ? WMK_OK : wmk_fail_errno("%s: mapping %zu bytes of the copy", source->path, source->map.size);
+    if (status == WMK_OK) copy->bytes = bytes;
+    close(fd);
+    return status;
 }
 
-static wmk_status write_tensor(wmk_patch *patch, const wmk_model_tensor *tensor)
+/* Where the tensor's data lies in its file, and how long it is; false: nowhere. */
+static bool place_of(const wmk_patch *patch, const wmk_model_tensor *tensor, uint64_t *offset, uint64_t *size)
 {
-    const unsigned char *now = patch->bytes + tensor->offset_bytes, *before = tensor->view.data;
-    for (uint64_t done = 0; done < tensor->size_bytes; done += CHUNK_BYTES) {
-        size_t size = tensor->size_bytes - done < CHUNK_BYTES ? tensor->size_bytes - done : CHUNK_BYTES;
-        if (memcmp(now + done, before + done, size) == 0) continue;
-        WMK_TRY(wmk_output_write_at(patch->output, now + done, size, tensor->offset_bytes + done));
+    const wmk_map *map = &patch->model->files[tensor->file].map;
+    const unsigned char *data = tensor->view.data;
+    if (!data || data < map->data || data > map->data + map->size) return false;
+    *offset = (uint64_t)(data - map->data);
+    *size = tensor->view.data_bytes;
+    return *size != 0 || wmk_tensor_bytes(&tensor->view, size) == WMK_OK;
+}
+
+wmk_status wmk_patch_data(wmk_patch *patch, size_t index, void **data)
+{
+    const wmk_model_tensor *tensor = wmk_model_tensor_at(patch->model, index);
+    uint64_t offset, size;
+    if (!tensor) return wmk_fail(WMK_ERROR_ARGUMENT, "tensor %zu of %zu", index, patch->model->tensor_count);
+    const wmk_model_file *file = &patch->model->files[tensor->file];
+    if (tensor->packed) {
+        if (!file->container || !file->container->finish)
+            return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s: tensor \"%s\" is compressed and cannot be changed", file->path,
+                            tensor->view.name);
+        if (!patch->packed[index]) WMK_TRY(wmk_model_unpack(&patch->packed[index], patch->model, index));
+        *data = patch->packed[index];
+    } else {
+        if (!place_of(patch, tensor, &offset, &size))
+            return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s: tensor \"%s\" has no plain values to change", file->path, tensor->view.name);
+        WMK_TRY(map_copy(patch, tensor->file));
+        *data = patch->copies[tensor->file].bytes + offset;
+    }
+    patch->touched[index] = true;
+    return WMK_OK;
+}
+
+/* The whole pages inside of [begin, begin + size). */
+static void give_back(const unsigned char *begin, uint64_t size)
+{
+    uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE), first = ((uintptr_t)begin + page - 1) / page * page,
+              last = ((uintptr_t)begin + size) / page * page;
+    if (last > first) madvise((void *)first, last - first, MADV_DONTNEED); /* both mappings read the same from their file again */
+}
+
+wmk_status wmk_patch_flush(wmk_patch *patch, size_t index, uint64_t offset, uint64_t size)
+{
+    const wmk_model_tensor *tensor = wmk_model_tensor_at(patch->model, index);
+    uint64_t begin, all;
+    if (!tensor || !patch->touched[index] || patch->packed[index] || !place_of(patch, tensor, &begin, &all)) return WMK_OK;
+    if (offset > all || size > all - offset)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "bytes %llu to %llu of %llu", (unsigned long long)offset, (unsigned long long)(offset + size),
+                        (unsigned long long)all);
+    file_copy *copy = &patch->copies[tensor->file];
+    const unsigned char *now = copy->bytes + begin + offset, *before = patch->model->files[tensor->file].map.data + begin + offset;
+    for (uint64_t done = 0, part; done < size; done += part) {
+        part = size - done < CHUNK_BYTES ? size - done : CHUNK_BYTES;
+        if (memcmp(now + done, before + done, part) == 0) continue;
+        WMK_TRY(wmk_output_write_at(copy->output, now + done, part, begin + offset + done));
+    }
+    if (size >= GIVE_BACK_BYTES) {
+        give_back(now, size);
+        give_back(before, size);
     }
     return WMK_OK;
 }
 
+/* ---- write, commit ---- */
+
+const wmk_model *wmk_patch_model(const wmk_patch *patch) { return patch->model; }
+
+bool wmk_patch_changed(const wmk_patch *patch, size_t index) { return patch->touched[index]; }
+
+wmk_output *wmk_patch_output(wmk_patch *patch, uint32_t file) { return patch->copies[file].output; }
+
+static wmk_status finish_file(wmk_patch *patch, uint32_t file)
+{
+    const wmk_container *container = patch->model->files[file].container;
+    bool any = false;
+    for (size_t i = 0; !any && i < patch->model->tensor_count; i++) any = patch->touched[i] && patch->model->tensors[i].file == file;
+    if (!any || !container || !container->finish) return WMK_OK;
+    wmk_status status = container->finish(patch, file);
+    return status == WMK_OK ? WMK_OK : wmk_fail_within(status, "%s", patch->model->files[file].path);
+}
+
 wmk_status wmk_patch_write(wmk_patch *patch)
 {
-    for (size_t i = 0; !patch->written && i < patch->model->tensor_count; i++)
-        if (patch->touched[i]) WMK_TRY(write_tensor(patch, &patch->model->tensors[i]));
+    if (patch->written) return WMK_OK;
+    for (size_t i = 0; i < patch->model->tensor_count; i++) {
+        uint64_t offset, size;
+        if (patch->touched[i] && place_of(patch, &patch->model->tensors[i], &offset, &size)) WMK_TRY(wmk_patch_flush(patch, i, 0, size));
+    }
+    for (uint32_t file = 0; file < patch->model->file_count; file++) WMK_TRY(finish_file(patch, file));
+    for (uint32_t file = 0; patch->folder && file < patch->model->file_count; file++) { /* in the temporary folder still */
+        wmk_output *output = patch->copies[file].output;
+        patch->copies[file].output = NULL;
+        WMK_TRY(wmk_output_commit(output));
+    }
     patch->written = true;
     return WMK_OK;
 }
 
-const char *wmk_patch_temporary_path(const wmk_patch *patch) { return wmk_output_temporary_path(patch->output); }
+const char *wmk_patch_temporary_path(const wmk_patch *patch) { return patch->path; }
 
 wmk_status wmk_patch_commit(wmk_patch *patch)
 {
@@ -118,14 +230,16 @@ wmk_status wmk_patch_commit(wmk_patch *patch)
         wmk_patch_abort(patch);
         return status;
     }
-    wmk_output *output = patch->output;
+    wmk_output *output = patch->copies[0].output;
+    wmk_output_folder *folder = patch->folder;
     release(patch);
-    return wmk_output_commit(output);
+    return folder ? wmk_output_folder_commit(folder) : wmk_output_commit(output);
 }
 
 void wmk_patch_abort(wmk_patch *patch)
 {
     if (!patch) return;
-    wmk_output_abort(patch->output);
+    for (size_t i = 0; patch->copies && i < patch->model->file_count; i++) wmk_output_abort(patch->copies[i].output);
+    wmk_output_folder_abort(patch->folder);
     release(patch);
 }

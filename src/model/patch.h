@@ -1,12 +1,20 @@
-/* model/patch.h - for those who look at a patched copy before it takes its place. */
+/* model/patch.h - a patched copy, for those who look at it before it takes its place and for the containers' `finish`. */
 #ifndef WMK_MODEL_PATCH_H
 #define WMK_MODEL_PATCH_H
 
-#include <weightmark/model.h>
+#include "model/model.h"
 
-/* Writes the changed bytes into the temporary copy; wmk_patch_data's bytes may not be changed afterwards. SYSTEM: no space left, ... . Commit does this when it was not done. */
+/* Writes the changed bytes into the temporary copy and lets the containers finish; wmk_patch_data's bytes may not be changed afterwards. SYSTEM: no space left, ... . Commit does this
+ * when it was not done. */
 wmk_status wmk_patch_write(wmk_patch *patch);
-/* Where the copy is until commit. */
+/* Where the copy is until commit: a file, or a folder. */
 const char *wmk_patch_temporary_path(const wmk_patch *patch);
+
+/* For `finish`. */
+const wmk_model *wmk_patch_model(const wmk_patch *patch);
+/* True when wmk_patch_data was asked for tensor `index`: its bytes there are the new ones, also of a packed tensor. */
+bool wmk_patch_changed(const wmk_patch *patch, size_t index);
+/* The copy of files[file], into which everything but packed tensors was written. wmk_output_write_at changes it, wmk_output_truncate cuts it, wmk_output_read_at reads it. */
+wmk_output *wmk_patch_output(wmk_patch *patch, uint32_t file);
 
 #endif

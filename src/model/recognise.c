@@ -46,7 +46,5 @@ const char *wmk_recognise(const unsigned char *bytes, size_t size)
     if (size >= 4 && memcmp(bytes, "PK\x03\x04", 4) == 0) return zip(bytes, size);
     if (size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return "a pickle (PyTorch before 1.6)";
     if (is_onnx(bytes, size)) return "an ONNX file";
-    if (size > 0 && bytes[0] == '{' && contains(bytes, size < 65536 ? size : 65536, "\"weight_map\""))
-        return "an index of a sharded model (.index.json)";
     return NULL;
 }

@@ -396,7 +396,8 @@ static void kernels_keep_their_sums(void **state)
     for (int i = 0; i < 32 * 20 * 9; i++) conv[i] = naive_normal(&random);
     for (int i = 0; i < 500; i++) linear[i] = naive_normal(&random);
     const wmk_target targets[] = {{"conv", "OIHW", 4, {32, 20, 3, 3}}, {"linear", "OI", 2, {10, 50}}};
-    const wmk_tensor_view views[] = {{"conv", WMK_F64, 4, {32, 20, 3, 3}, "OIHW", conv}, {"linear", WMK_F64, 2, {10, 50}, "OI", linear}};
+    const wmk_tensor_view views[] = {{"conv", WMK_F64, 4, {32, 20, 3, 3}, "OIHW", conv, NULL, NULL, 0},
+                                     {"linear", WMK_F64, 2, {10, 50}, "OI", linear, NULL, NULL, 0}};
     void *const out[] = {new_conv, new_linear};
     wmk_key_options made = WMK_KEY_OPTIONS_INIT;
     made.scheme = WMK_SCHEME_PARTITION;

@@ -234,7 +234,7 @@ static void test_defects(void **state)
     static const defect defects[] = {
         {"\"weightmark-key\"", "\"weightmark\"", WMK_ERROR_INPUT, "not a weightmark key"},
         {"\"format\"", "\"formal\"", WMK_ERROR_INPUT, "not a weightmark key"},
-        {"\"version\": 1", "\"version\": 2, \"news\": true", WMK_ERROR_UNSUPPORTED, "not supported: key format version 2"},
+        {"\"version\": 1", "\"version\": 2, \"news\": true", WMK_ERROR_UNSUPPORTED, "key format version 2"},
         {"\"version\": 1", "\"version\": 0", WMK_ERROR_INPUT, "\"version\": 0, it must be 1"},
         {"\"version\": 1", "\"version\": 1.0", WMK_ERROR_INPUT, "expected a whole number"},
         {"\"scheme\": \"diff\"", "\"scheme\": \"difference\"", WMK_ERROR_INPUT, "scheme \"difference\""},

@@ -231,7 +231,7 @@ static void weights_too_small_to_square(void **state)
     double weights[4 * 9];
     for (int i = 0; i < 4 * 9; i++) weights[i] = (i % 3 + 1) * 1e-200;
     wmk_target target = {"w", "OHW", 3, {4, 3, 3}};
-    wmk_tensor_view view = {"w", WMK_F64, 3, {4, 3, 3}, "OHW", weights};
+    wmk_tensor_view view = {"w", WMK_F64, 3, {4, 3, 3}, "OHW", weights, NULL, NULL, 0};
     for (size_t s = 0; s < 4; s++) {
         wmk_key_options options = WMK_KEY_OPTIONS_INIT;
         options.scheme = schemes[s];
@@ -263,7 +263,7 @@ static void lengths_that_lost_their_digits(void **state)
     for (int i = 0; i < COLUMNS; i++) weights[i] = 1.5e-162; /* squared: less than half of the smallest double */
     weights[COLUMNS / 2] = 2e-162;                           /* squared: more */
     wmk_target target = {"w", "OHW", 3, {1, 64, 64}};
-    wmk_tensor_view view = {"w", WMK_F64, 3, {1, 64, 64}, "OHW", weights};
+    wmk_tensor_view view = {"w", WMK_F64, 3, {1, 64, 64}, "OHW", weights, NULL, NULL, 0};
     for (int seed = 0; seed < 4; seed++) {
         const uint8_t seeds[WMK_SEED_BYTES] = {(uint8_t)seed};
         wmk_key_options options = WMK_KEY_OPTIONS_INIT;

@@ -78,7 +78,8 @@ static float first[8 * 8 * 9], second[10 * 64];
 
 static wmk_status write_model(void)
 {
-    const wmk_tensor_view views[] = {{"conv.weight", WMK_F32, 4, {8, 8, 3, 3}, "OIHW", first}, {"fc.weight", WMK_F32, 2, {10, 64}, "OI", second}};
+    const wmk_tensor_view views[] = {{"conv.weight", WMK_F32, 4, {8, 8, 3, 3}, "OIHW", first, NULL, NULL, 0},
+                                     {"fc.weight", WMK_F32, 2, {10, 64}, "OI", second, NULL, NULL, 0}};
     const wmk_metadata metadata = {"name", "value"};
     return wmk_model_write(output_path, views, 2, &metadata, 1, true);
 }

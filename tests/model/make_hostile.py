@@ -148,7 +148,6 @@ case("onnx", "unsupported", "looks like an ONNX file", b"\x08\x08\x12\x07pytorch
 case("npy", "unsupported", "looks like a NumPy array", b"\x93NUMPY\x01\0v\0{'descr': '<f4'}", ".npy")
 case("tflite", "unsupported", "looks like a TFLite", b"\x1c\0\0\0TFL3" + bytes(24), ".tflite")
 case("gzip", "unsupported", "looks like a gzip file", b"\x1f\x8b\x08" + bytes(20), ".gz")
-case("index", "unsupported", "index of a sharded model", json.dumps({"metadata": {}, "weight_map": {"a": "x.safetensors"}}).encode(), ".json")
 case("text", "input", "is not a model file weightmark knows", b"hello, this is a text file\n", ".txt")
 case("text-named", "input", "at most 100000000 are allowed", b"hello, this is a text file\n")
 case("git-lfs-pointer", "unsupported", "looks like a Git LFS pointer", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n")

@@ -1,4 +1,5 @@
-/* Every file of tests/model/hostile gives the status and message that `expected` beside it says (make_hostile.py), and is refused the same way from memory. */
+/* Every file of a folder gives the status and message that `expected` beside it says, and is refused the same way from memory.
+ * Usage: test_hostile FOLDER; without it tests/model/hostile (make_hostile.py), and what else no file may do. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -9,6 +10,8 @@
 
 #define FOLDER WMK_SOURCE_DIR "/tests/model/hostile"
 
+static const char *folder = FOLDER;
+
 /* One line of `expected`. */
 static void check_line(char *line)
 {
@@ -17,7 +20,7 @@ static void check_line(char *line)
     *status_name++ = '\0';
     *text++ = '\0';
     char path[4096];
-    snprintf(path, sizeof path, FOLDER "/%s", name);
+    snprintf(path, sizeof path, "%s/%s", folder, name);
     wmk_model *model = NULL;
     wmk_status status = wmk_model_open(&model, path);
     if (strcmp(wmk_status_name(status), status_name) != 0)
@@ -43,19 +46,20 @@ static void test_corpus(void **state)
     (void)state;
     char line[1024];
     int lines = 0, files = 0;
-    FILE *expected = fopen(FOLDER "/expected", "r");
+    snprintf(line, sizeof line, "%s/expected", folder);
+    FILE *expected = fopen(line, "r");
     assert_non_null(expected);
     for (; fgets(line, sizeof line, expected); lines++) {
         line[strcspn(line, "\n")] = '\0';
         check_line(line);
     }
     fclose(expected);
-    DIR *folder = opendir(FOLDER);
-    assert_non_null(folder);
-    for (struct dirent *entry; (entry = readdir(folder));) files += entry->d_name[0] != '.' && strcmp(entry->d_name, "expected") != 0;
-    closedir(folder);
+    DIR *directory = opendir(folder);
+    assert_non_null(directory);
+    for (struct dirent *entry; (entry = readdir(directory));) files += entry->d_name[0] != '.' && strcmp(entry->d_name, "expected") != 0;
+    closedir(directory);
     assert_int_equal(lines, files);
-    assert_true(lines > 90);
+    assert_true(lines > 0);
 }
 
 /* Cut anywhere, a sound file is refused, and nothing outside its bytes is read (the copy ends at an allocation's end, for the sanitizer to see). */
@@ -83,12 +87,15 @@ static void test_not_files(void **state)
     (void)state;
     wmk_model *model;
     assert_fails(wmk_model_open(&model, FOLDER "/no-such-file"), WMK_ERROR_MISSING, "no-such-file");
-    assert_fails(wmk_model_open(&model, FOLDER), WMK_ERROR_INPUT, "folder");
+    assert_fails(wmk_model_open(&model, FOLDER), WMK_ERROR_INPUT, "which of the folder");
     assert_fails(wmk_model_open(&model, "/dev/null"), WMK_ERROR_INPUT, "/dev/null");
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_corpus), cmocka_unit_test(test_truncation), cmocka_unit_test(test_not_files)};
-    return cmocka_run_group_tests(tests, NULL, NULL);
+    const struct CMUnitTest own[] = {cmocka_unit_test(test_corpus), cmocka_unit_test(test_truncation), cmocka_unit_test(test_not_files)};
+    const struct CMUnitTest corpus[] = {cmocka_unit_test(test_corpus)};
+    if (argc < 2) return cmocka_run_group_tests(own, NULL, NULL);
+    folder = argv[1];
+    return cmocka_run_group_tests(corpus, NULL, NULL);
 }

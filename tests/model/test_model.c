@@ -121,10 +121,10 @@ static const unsigned char three_bytes[3] = {7, 8, 9};
 static const float four_floats[4] = {1, -2, 3.5f, 0};
 static const double one_double = 1e100;
 static const wmk_tensor_view written[] = {
-    {"bytes \"\\\n", WMK_U8, 1, {3}, "", three_bytes},
-    {"weight", WMK_F32, 4, {2, 2, 1, 1}, "OIHW", four_floats},
-    {"none", WMK_F32, 2, {0, 5}, "", NULL},
-    {"scale", WMK_F64, 0, {0}, "", &one_double},
+    {"bytes \"\\\n", WMK_U8, 1, {3}, "", three_bytes, NULL, NULL, 0},
+    {"weight", WMK_F32, 4, {2, 2, 1, 1}, "OIHW", four_floats, NULL, NULL, 0},
+    {"none", WMK_F32, 2, {0, 5}, "", NULL, NULL, NULL, 0},
+    {"scale", WMK_F64, 0, {0}, "", &one_double, NULL, NULL, 0},
 };
 
 static void test_write(void **state)
@@ -191,6 +191,13 @@ static void test_write_refusals(void **state)
     assert_int_equal(files_in_folder(), 1);
 }
 
+static void *data_of(wmk_patch *patch, size_t index)
+{
+    void *data = NULL;
+    assert_ok(wmk_patch_data(patch, index, &data));
+    return data;
+}
+
 /* The copy differs from its source in the handed-out tensor's changed bytes and nowhere else; the source does not change, also when it is the target. */
 static void test_patch(void **state)
 {
@@ -202,8 +209,9 @@ static void test_patch(void **state)
     wmk_patch *patch;
     assert_ok(wmk_model_open(&model, REFERENCE));
     assert_ok(wmk_patch_begin(&patch, model, path, false));
-    assert_null(wmk_patch_data(patch, 5));
-    uint16_t *conv = wmk_patch_data(patch, 3);
+    void *data;
+    assert_fails(wmk_patch_data(patch, 5, &data), WMK_ERROR_ARGUMENT, "tensor 5");
+    uint16_t *conv = data_of(patch, 3);
     assert_int_equal(conv[0], 0xc800);
     conv[1] = 0x1234;
     assert_int_equal(access(path, F_OK), -1);
@@ -222,7 +230,7 @@ static void test_patch(void **state)
     assert_ok(wmk_model_open(&model, path)); /* in place */
     assert_fails(wmk_patch_begin(&patch, model, path, false), WMK_ERROR_EXISTS, "patched");
     assert_ok(wmk_patch_begin(&patch, model, path, true));
-    *(float *)wmk_patch_data(patch, 2) = 42;
+    *(float *)data_of(patch, 2) = 42;
     assert_ok(wmk_patch_commit(patch));
     assert_true(*(const float *)wmk_model_find(model, "fc.weight")->view.data == 0);
     wmk_model_close(model);
@@ -240,7 +248,7 @@ static void test_patch_abort(void **state)
     wmk_patch *patch;
     assert_ok(wmk_model_open(&model, REFERENCE));
     assert_ok(wmk_patch_begin(&patch, model, in_folder("a"), false));
-    *(double *)wmk_patch_data(patch, 1) = 3;
+    *(double *)data_of(patch, 1) = 3;
     wmk_patch_abort(patch);
     wmk_patch_abort(NULL);
     assert_int_equal(files_in_folder(), 0);
@@ -275,7 +283,7 @@ static void test_patch_no_room(void **state)
     struct rlimit before, limit;
     assert_ok(wmk_model_open(&model, REFERENCE));
     assert_ok(wmk_patch_begin(&patch, model, in_folder("a"), false));
-    *(float *)wmk_patch_data(patch, 2) = 42;
+    *(float *)data_of(patch, 2) = 42;
     assert_int_equal(getrlimit(RLIMIT_FSIZE, &before), 0);
     limit = (struct rlimit){100, before.rlim_max};
     signal(SIGXFSZ, SIG_IGN);
@@ -298,7 +306,7 @@ static void test_many_tensors(void **state)
     const char *path = in_folder("many.safetensors");
     for (size_t i = 0; i < COUNT; i++) {
         snprintf(names[i], sizeof names[i], "model.layers.%zu.self_attn.q_proj.weight", i * 7919 % COUNT);
-        views[i] = (wmk_tensor_view){names[i], WMK_F32, 2, {2, 2}, "OI", four_floats};
+        views[i] = (wmk_tensor_view){names[i], WMK_F32, 2, {2, 2}, "OI", four_floats, NULL, NULL, 0};
     }
     assert_ok(wmk_model_write(path, views, COUNT, NULL, 0, false));
     double best = 1e9;

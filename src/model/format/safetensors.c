@@ -71,13 +71,13 @@ static int probe(const unsigned char *bytes, size_t size)
 typedef struct reader {
     wmk_model *model;
     wmk_json json;
-    const char *path;
+    uint32_t file;
     const char *tensor; /* NULL outside a tensor's entry */
 } reader;
 
 static wmk_status not_supported(const reader *r, const char *what, const char *value)
 {
-    return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s: tensor \"%s\": %s%s", r->path, r->tensor, what, value);
+    return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: tensor \"%s\": %s%s", r->tensor, what, value);
 }
 
 /* A key or value that must be a C string. */
@@ -86,7 +86,7 @@ static wmk_status string(reader *r, const char **text)
     size_t size;
     WMK_TRY(wmk_json_string(&r->json, text, &size));
     if (strlen(*text) == size) return WMK_OK;
-    return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s: a text with a NUL in it, \"%s\"", r->path, *text);
+    return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: a text with a NUL in it, \"%s\"", *text);
 }
 
 static wmk_status read_metadata(reader *r)
@@ -181,7 +181,7 @@ static wmk_status read_entry(reader *r, wmk_model_tensor *tensor)
 
 static wmk_status read_tensor(reader *r, const char *name)
 {
-    wmk_model_tensor tensor = {.view.name = name};
+    wmk_model_tensor tensor = {.view.name = name, .file = r->file};
     r->tensor = name;
     wmk_status status = read_entry(r, &tensor);
     if (status == WMK_ERROR_INPUT) return wmk_fail_within(status, "tensor \"%s\"", name);
@@ -241,17 +241,18 @@ static wmk_status check_cover(wmk_model_tensor **sorted, size_t count, uint64_t 
     return WMK_OK;
 }
 
-/* Checks where the data lies and points the views at it. */
-static wmk_status place(wmk_model *model, const unsigned char *data, uint64_t data_begin, uint64_t data_bytes)
+/* Checks where the data of tensors [first, ...) lies and points the views at it. */
+static wmk_status place(wmk_model *model, size_t first, const unsigned char *data, uint64_t data_begin, uint64_t data_bytes)
 {
     wmk_model_tensor **sorted;
-    WMK_TRY(wmk_alloc(&sorted, model->tensor_count, sizeof *sorted));
-    for (size_t i = 0; i < model->tensor_count; i++) sorted[i] = &model->tensors[i];
-    qsort(sorted, model->tensor_count, sizeof *sorted, by_place);
-    wmk_status status = check_cover(sorted, model->tensor_count, data_bytes);
+    size_t count = model->tensor_count - first;
+    WMK_TRY(wmk_alloc(&sorted, count, sizeof *sorted));
+    for (size_t i = 0; i < count; i++) sorted[i] = &model->tensors[first + i];
+    qsort(sorted, count, sizeof *sorted, by_place);
+    wmk_status status = check_cover(sorted, count, data_bytes);
     free(sorted);
     WMK_TRY(status);
-    for (size_t i = 0; i < model->tensor_count; i++) {
+    for (size_t i = first; i < model->tensor_count; i++) {
         wmk_model_tensor *tensor = &model->tensors[i];
         tensor->view.data = data + tensor->offset_bytes;
         tensor->offset_bytes += data_begin;
@@ -259,8 +260,10 @@ static wmk_status place(wmk_model *model, const unsigned char *data, uint64_t da
     return WMK_OK;
 }
 
-static wmk_status read_file(wmk_model *model, const wmk_map *map)
+static wmk_status open_safetensors(wmk_model *model, uint32_t file)
 {
+    const wmk_map *map = &model->files[file].map;
+    size_t first = model->tensor_count;
     if (map->size < LENGTH_BYTES)
         return wmk_fail(WMK_ERROR_INPUT, "truncated: %zu bytes, a safetensors file begins with 8 bytes of header length", map->size);
     uint64_t length = header_length(map->data);
@@ -275,15 +278,9 @@ static wmk_status read_file(wmk_model *model, const wmk_map *map)
     char *text;
     WMK_TRY(wmk_alloc(&text, length, 1));
     WMK_TRY(wmk_model_keep(model, text));
-    reader r = {.model = model, .json = {header, header, header + length, text}, .path = wmk_model_path(model)};
+    reader r = {.model = model, .json = {header, header, header + length, text}, .file = file};
     WMK_TRY(read_header(&r));
-    return place(model, header + length, LENGTH_BYTES + length, map->size - LENGTH_BYTES - length);
+    return place(model, first, header + length, LENGTH_BYTES + length, map->size - LENGTH_BYTES - length);
 }
 
-static wmk_status open_safetensors(wmk_model *model)
-{
-    wmk_status status = read_file(model, &model->files[0].map);
-    return status == WMK_ERROR_INPUT ? wmk_fail_within(status, "%s", wmk_model_path(model)) : status;
-}
-
-const wmk_container wmk_container_safetensors = {"safetensors", probe, open_safetensors};
+const wmk_container wmk_container_safetensors = {"safetensors", ".safetensors", probe, open_safetensors, NULL, NULL};
