@@ -5,11 +5,12 @@ small `model.safetensors` with two convolutions and a linear layer. A line `$ co
 progress). Numbers may differ, words may not: in both texts every number, date and key id becomes N and blanks are squeezed; a line `...` stands for any lines. An
 exit code of 2 or more is right only where the text shows the program's error message.
 
-Files that train on real data are in the slow group.
+Files that train on real data are in the slow group, and so are blocks that begin with `$ pip`: they fetch a model that others trained.
 """
 import os
 import re
 import subprocess
+import sys
 
 import pytest
 
@@ -18,12 +19,12 @@ import tools
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 
 
-def blocks_of(path):
-    """[(command, expected lines), ...] of every block that is run."""
+def blocks_of(path, first="weightmark"):
+    """[(command, expected lines), ...] of every block whose first command is that one."""
     text = open(os.path.join(ROOT, path), encoding="utf-8").read()
     steps = []
     for block in re.findall(r"^```console\n(.*?)^```", text, re.M | re.S):
-        if not block.startswith("$ weightmark"):
+        if not block.startswith(f"$ {first}"):
             continue
         for line in block.splitlines():
             if line.startswith("$ "):
@@ -43,7 +44,9 @@ def pages():
         steps = blocks_of(name)
         trains = any("weightmark train" in command for command, _ in steps)
         if steps:
-            yield pytest.param(name, id=name, marks=[pytest.mark.slow, pytest.mark.training] if trains else [])
+            yield pytest.param(name, "weightmark", id=name, marks=[pytest.mark.slow, pytest.mark.training] if trains else [])
+        if blocks_of(name, "pip"):
+            yield pytest.param(name, "pip", id=f"{name}-fetching", marks=[pytest.mark.slow])
 
 
 def shape(line):
@@ -73,13 +76,13 @@ def test_rule_of_comparison():
     assert not matches(["a"], ["a", "b"]) and not matches(["a", "b"], ["a"])
 
 
-@pytest.mark.parametrize("page", pages())
-def test_examples(scratch, page):
+@pytest.mark.parametrize("page, first", pages())
+def test_examples(scratch, page, first):
     tools.write_model("model.safetensors")
     os.mkdir("bin")
     os.symlink(tools.PROGRAM, "bin/weightmark")
-    environment = {**os.environ, "PATH": f"{os.getcwd()}/bin:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
-    for command, expected in blocks_of(page):
+    environment = {**os.environ, "PATH": f"{os.getcwd()}/bin:{os.path.dirname(sys.executable)}:{os.environ['PATH']}", "LC_ALL": "C.UTF-8"}
+    for command, expected in blocks_of(page, first):
         done = subprocess.run(["bash", "-c", command], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
         complaints = [line for line in done.stderr.splitlines() if not re.match(r"epoch \d|measuring the test error|weightmark report: (reading|measuring|drawing)", line)]
         actual = [line for line in done.stdout.splitlines() + complaints if line.strip()]
