@@ -39,7 +39,7 @@ typedef enum wmk_dtype {
     WMK_F8_E5M2FNUZ = 22,
     WMK_I4 = 23, /* two elements a byte */
     WMK_U4 = 24,
-    WMK_Q4_0 = 32, /* GGUF's blocks of 32 or 256 elements that share scales */
+    WMK_Q4_0 = 32, /* GGUF's blocks of 32 to 256 elements that share scales */
     WMK_Q4_1 = 33,
     WMK_Q5_0 = 34,
     WMK_Q5_1 = 35,
@@ -49,7 +49,21 @@ typedef enum wmk_dtype {
     WMK_Q4_K = 39,
     WMK_Q5_K = 40,
     WMK_Q6_K = 41,
-    WMK_IQ4_NL = 42
+    WMK_IQ4_NL = 42,
+    WMK_IQ4_XS = 43,
+    WMK_MXFP4 = 44,
+    WMK_IQ1_S = 45, /* from here on listed and sized, not read */
+    WMK_IQ1_M = 46,
+    WMK_IQ2_XXS = 47,
+    WMK_IQ2_XS = 48,
+    WMK_IQ2_S = 49,
+    WMK_IQ3_XXS = 50,
+    WMK_IQ3_S = 51,
+    WMK_TQ1_0 = 52,
+    WMK_TQ2_0 = 53,
+    WMK_NVFP4 = 54,
+    WMK_Q1_0 = 55,
+    WMK_Q8_K = 56
 } wmk_dtype;
 
 /* Size of one element in bits; 0 for a block type and for a value that is no dtype. */

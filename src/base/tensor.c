@@ -45,6 +45,20 @@ static const struct {
     [WMK_Q5_K] = {"q5_k", 256, 176, false},
     [WMK_Q6_K] = {"q6_k", 256, 210, false},
     [WMK_IQ4_NL] = {"iq4_nl", 32, 18, false},
+    [WMK_IQ4_XS] = {"iq4_xs", 256, 136, false},
+    [WMK_MXFP4] = {"mxfp4", 32, 17, false},
+    [WMK_IQ1_S] = {"iq1_s", 256, 50, false},
+    [WMK_IQ1_M] = {"iq1_m", 256, 56, false},
+    [WMK_IQ2_XXS] = {"iq2_xxs", 256, 66, false},
+    [WMK_IQ2_XS] = {"iq2_xs", 256, 74, false},
+    [WMK_IQ2_S] = {"iq2_s", 256, 82, false},
+    [WMK_IQ3_XXS] = {"iq3_xxs", 256, 98, false},
+    [WMK_IQ3_S] = {"iq3_s", 256, 110, false},
+    [WMK_TQ1_0] = {"tq1_0", 256, 54, false},
+    [WMK_TQ2_0] = {"tq2_0", 256, 66, false},
+    [WMK_NVFP4] = {"nvfp4", 64, 36, false},
+    [WMK_Q1_0] = {"q1_0", 128, 18, false},
+    [WMK_Q8_K] = {"q8_k", 256, 292, false},
 };
 
 static unsigned known(wmk_dtype dtype)
