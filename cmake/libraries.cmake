@@ -41,7 +41,7 @@ install(FILES ${PROJECT_BINARY_DIR}/weightmark-config.cmake ${PROJECT_BINARY_DIR
 set(WMK_PC_DESCRIPTION "keyed watermarks in the weights of neural networks: keys, embedding, verification")
 set(WMK_PC_NAME weightmark)
 set(WMK_PC_REQUIRES "")
-set(WMK_PC_PRIVATE "libsodium")
+set(WMK_PC_PRIVATE "libsodium zlib")
 configure_file(cmake/weightmark.pc.in ${PROJECT_BINARY_DIR}/weightmark.pc @ONLY)
 set(WMK_PC_DESCRIPTION "weightmark's training engine, attacks and reports")
 set(WMK_PC_NAME weightmark-train)

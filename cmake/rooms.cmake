@@ -4,9 +4,7 @@ find_package(OpenMP REQUIRED COMPONENTS C)
 find_package(Threads REQUIRED)
 pkg_check_modules(sodium REQUIRED IMPORTED_TARGET libsodium)
 pkg_check_modules(jansson REQUIRED IMPORTED_TARGET jansson)
-if(WMK_TRAIN)
-  find_package(ZLIB REQUIRED)
-endif()
+find_package(ZLIB REQUIRED)
 
 # -ffp-contract=off: numbers that a key or a training run depends on must not change with the compiler.
 add_library(wmk_flags INTERFACE)

@@ -18,6 +18,7 @@ typedef struct wmk_zip_member {
 typedef struct wmk_zip {
     wmk_zip_member *member; /* [count], in the central directory's order */
     size_t count;
+    const wmk_zip_member **by_name; /* [count], sorted */
     char *names;
 } wmk_zip;
 
@@ -26,7 +27,7 @@ bool wmk_zip_probe(const unsigned char *bytes, size_t size);
 /* Reads and checks the central directory: one disk, nothing encrypted, every member inside the file, no two overlapping, no name twice, no content that deflate could not make of its
  * stored bytes (1032 to 1). INPUT, UNSUPPORTED, MEMORY. The caller frees with wmk_zip_close. */
 wmk_status wmk_zip_open(wmk_zip *out, const wmk_map *map);
-void wmk_zip_close(wmk_zip *zip); /* a zeroed one is allowed */
+void wmk_zip_close(wmk_zip *zip);                                         /* a zeroed one is allowed */
 const wmk_zip_member *wmk_zip_find(const wmk_zip *zip, const char *name); /* NULL: none */
 /* bytes [member->bytes] = the content, inflated where it is deflated, its CRC checked. INPUT: damaged; UNSUPPORTED: another method; MEMORY. */
 wmk_status wmk_zip_read(void *bytes, const wmk_zip_member *member, const wmk_map *map);
