@@ -217,6 +217,13 @@ typedef struct wmk_embed_summary {
 WMK_EXPORT wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
                                      wmk_embed_summary *summary);
 
+/* The change ||dW|| / ||W|| that a margin is expected to cost, scheme partition over `weights` single weights and `bits` bits, in a model made without the key: about
+ * margin sqrt(bits / weights). What every kernel's sum (wmk_embed_options.unbalanced) and rounding to narrow types cost comes on top: a factor sqrt(k / (k - 1)) for windows of k positions.
+ * 0 for a margin that is not above 0, infinity for one that no change can give. */
+WMK_EXPORT double wmk_mark_cost(uint64_t weights, uint32_t bits, double margin);
+/* The same for the model at hand, from what the key reads there now; weights that are missing count as not there. */
+WMK_EXPORT double wmk_mark_cost_now(const wmk_key *key, const wmk_reading *present, double margin);
+
 #ifdef __cplusplus
 }
 #endif

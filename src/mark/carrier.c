@@ -36,7 +36,7 @@ static wmk_status check_view(const wmk_key *key, const wmk_tensor_view *views, s
     const wmk_tensor_view *view = &views[t];
     const wmk_target *target = &key->targets[t];
     const char *name = wmk_view_name(key, views, t);
-    if (!wmk_dtype_is_float(view->dtype))
+    if (!wmk_tensor_is_readable(view))
         return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: tensor %s: values of type %s cannot be read as weights", name,
                         wmk_dtype_name(view->dtype));
     if (view->rank > WMK_RANK_MAX || !wmk_layout_is_valid(view->layout, view->rank) || strchr(view->layout, 'O') == NULL)

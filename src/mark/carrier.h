@@ -52,8 +52,12 @@ void wmk_place_positions(const wmk_place *place, uint64_t *position);
 void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place, double *squares);
 /* sums [outer * inner]: the sum over filters, in the view's order. The same. */
 void wmk_view_filter_sums(const wmk_tensor_view *view, const wmk_place *place, double *sums);
+/* Brings a run into the cache that will be read next and that no run before it leads to. */
+void wmk_view_fetch(const wmk_tensor_view *view, uint64_t element, size_t count);
 /* `count` elements from number `element` on, as double. */
 void wmk_view_read(const wmk_tensor_view *view, uint64_t element, size_t count, double *out);
+/* Of the view's data. */
+uint64_t wmk_view_bytes(const wmk_tensor_view *view, const wmk_place *place);
 /* INPUT, naming the first element of tensor `name` that is no finite number, or one whose square is not. */
 wmk_status wmk_view_not_finite(const wmk_tensor_view *view, const wmk_place *place, const char *name);
 /* The name to put into a message. */

@@ -11,11 +11,17 @@
 
 void wmk_view_read(const wmk_tensor_view *view, uint64_t element, size_t count, double *out)
 {
-    const unsigned char *data = view->data;
-    if (view->dtype == WMK_F32)
-        wmk_widen_row(out, data + element * 4, count);
+    if (view->codec == NULL && view->dtype == WMK_F32)
+        wmk_widen_row(out, (const unsigned char *)view->data + element * 4, count);
     else
-        wmk_read_f64(out, data + element * (wmk_dtype_bits(view->dtype) / 8), view->dtype, count);
+        wmk_tensor_read(view, element, count, out);
+}
+
+uint64_t wmk_view_bytes(const wmk_tensor_view *view, const wmk_place *place)
+{
+    uint32_t elements, bytes;
+    if (view->data_bytes != 0 || !wmk_dtype_block(view->dtype, &elements, &bytes)) return view->data_bytes;
+    return place->filters * place->per_filter / elements * bytes;
 }
 
 static double sum_of_squares(const double *x, size_t count)
@@ -28,9 +34,9 @@ static double sum_of_squares(const double *x, size_t count)
     return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
 }
 
-/* A run that will be read next and that no run before it leads to. */
-static void fetch(const wmk_tensor_view *view, uint64_t element, size_t count)
+void wmk_view_fetch(const wmk_tensor_view *view, uint64_t element, size_t count)
 {
+    if (view->codec != NULL) return;
     size_t size = wmk_dtype_bits(view->dtype) / 8;
     const char *at = (const char *)view->data + element * size;
     for (size_t i = 0; i < count * size; i += 64) __builtin_prefetch(at + i);
@@ -40,7 +46,7 @@ static void fetch(const wmk_tensor_view *view, uint64_t element, size_t count)
 static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint64_t first, uint64_t last, double *squares)
 {
     double x[BLOCK];
-    bool direct = view->dtype == WMK_F32 && place->inner > 1;
+    bool direct = view->codec == NULL && view->dtype == WMK_F32 && place->inner > 1;
     for (uint64_t f = first; f < last; f++) squares[f] = 0;
     for (uint64_t u = 0; u < place->outer; u++) {
         uint64_t base = (u * place->filters + first) * place->inner;
@@ -50,7 +56,7 @@ static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint
             continue;
         }
         if (place->inner == 1) {
-            if (u + 1 < place->outer) fetch(view, base + place->filters, (size_t)(last - first));
+            if (u + 1 < place->outer) wmk_view_fetch(view, base + place->filters, (size_t)(last - first));
             wmk_view_read(view, base, (size_t)(last - first), x);
 #pragma omp simd
             for (uint64_t f = first; f < last; f++) squares[f] += x[f - first] * x[f - first];
@@ -83,7 +89,7 @@ void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place
 static void sums_of_run(const wmk_tensor_view *view, const wmk_place *place, uint64_t u, uint64_t q, size_t n, double *sums)
 {
     double x[BLOCK];
-    bool direct = view->dtype == WMK_F32 && (uintptr_t)view->data % sizeof(float) == 0;
+    bool direct = view->codec == NULL && view->dtype == WMK_F32 && (uintptr_t)view->data % sizeof(float) == 0;
     for (size_t i = 0; i < n; i++) sums[i] = 0;
     for (uint64_t f = 0; f < place->filters; f++) {
         if (direct) {

@@ -44,15 +44,53 @@ typedef struct tile {
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-static target_cut cut_target(const wmk_place *place)
+/* Elements of a view that are written together or, where it is only read, decoded together. */
+static uint64_t unit_of(const wmk_tensor_view *view)
 {
+    uint32_t elements, bytes;
+    if (view->codec == NULL) return 1;
+    if (view->codec->write != NULL) return view->codec->granule;
+    return wmk_dtype_block(view->dtype, &elements, &bytes) ? elements : 1;
+}
+
+static uint64_t common_divisor(uint64_t a, uint64_t b) { return b == 0 ? a : common_divisor(b, a % b); }
+
+/* The smallest extents of a tile whose runs begin and end between units: smallest[WMK_AXES] is the filters'. False when they make no tile. */
+static bool smallest_tile(const wmk_place *place, uint64_t unit, uint64_t smallest[WMK_AXES + 1])
+{
+    uint64_t run = 1, weights = 1; /* run: elements of the axes that must be whole, from the innermost outwards */
+    for (int a = 0; a <= WMK_AXES; a++) smallest[a] = 1;
+    while (run % unit != 0) {
+        int axis = -1;
+        for (int a = 0; a <= WMK_AXES; a++) /* the axis whose step is `run` */
+            if ((a < WMK_AXES ? place->stride[a] : place->filter_stride) == run && (a < WMK_AXES ? place->extent[a] : place->filters) > 1) axis = a;
+        if (axis < 0) return false; /* the tensor is no whole number of units */
+        uint64_t extent = axis < WMK_AXES ? place->extent[axis] : place->filters;
+        bool split = run * extent % unit == 0;
+        smallest[axis] = split ? unit / common_divisor(run, unit) : extent;
+        run *= extent;
+        weights *= smallest[axis];
+        if (weights > TILE_WEIGHTS) return false;
+        if (split) break;
+    }
+    return true;
+}
+
+static target_cut cut_target(const wmk_place *place, uint64_t unit)
+{
+    uint64_t smallest[WMK_AXES + 1], budget = TILE_WEIGHTS;
+    if (!smallest_tile(place, unit, smallest)) smallest_tile(place, 1, smallest); /* that is for reading only: some units are decoded twice */
+    for (int a = 0; a < WMK_AXES; a++) budget /= smallest[a];
     target_cut cut = {.filters = place->filters <= WMK_STRIP_MAX ? place->filters : TILE_FILTERS};
-    uint64_t budget = TILE_WEIGHTS / cut.filters;
+    if (cut.filters > budget) cut.filters = budget;
+    cut.filters = cut.filters / smallest[WMK_AXES] * smallest[WMK_AXES];
+    if (cut.filters == 0) cut.filters = smallest[WMK_AXES];
+    budget /= cut.filters;
     static const int widest_first[WMK_AXES] = {WMK_AXIS_W, WMK_AXIS_H, WMK_AXIS_D, WMK_AXIS_I};
     for (int k = 0; k < WMK_AXES; k++) { /* the window first, so that a tile takes whole stretches of an OIHW filter */
         int a = widest_first[k];
-        cut.block[a] = least(place->extent[a], budget);
-        if (cut.block[a] > 1) budget /= cut.block[a];
+        cut.block[a] = least(place->extent[a], smallest[a] * (budget > 1 ? budget : 1));
+        if (cut.block[a] > smallest[a]) budget /= (cut.block[a] + smallest[a] - 1) / smallest[a];
     }
     cut.filter_tiles = cut.count = (place->filters + cut.filters - 1) / cut.filters;
     for (int a = 0; a < WMK_AXES; a++) {
@@ -119,18 +157,10 @@ static void read_lane(const tile *t, const workspace *space, uint64_t filter, do
     for (size_t r = 0; r < t->runs; lane += space->run_count[r++]) wmk_view_read(t->view, base + space->run_element[r], space->run_count[r], lane);
 }
 
-/* Runs are short and far apart: the processor does not foresee them. */
 static void fetch_lane(const tile *t, const workspace *space, uint64_t filter)
 {
-    size_t size = wmk_dtype_bits(t->view->dtype) / 8;
-    const char *base = (const char *)t->view->data + filter * t->place->filter_stride * size;
-    for (size_t r = 0; r < t->runs; r++)
-        for (size_t at = 0; at < space->run_count[r] * size; at += 64) __builtin_prefetch(base + space->run_element[r] * size + at);
-}
-
-static void write_run(const tile *t, void *output, uint64_t element, const double *value, size_t count)
-{
-    wmk_write_f64((unsigned char *)output + element * (wmk_dtype_bits(t->view->dtype) / 8), t->view->dtype, value, count);
+    uint64_t base = filter * t->place->filter_stride;
+    for (size_t r = 0; r < t->runs; r++) wmk_view_fetch(t->view, base + space->run_element[r], space->run_count[r]);
 }
 
 /* Eight filters at a time, so that whole cache lines of the tile are written. */
@@ -168,10 +198,8 @@ static void read_tile(tile *t, workspace *space)
 {
     uint64_t canonical;
     if (t->place->filter_stride == 1) {
-        size_t size = wmk_dtype_bits(t->view->dtype) / 8;
         for (size_t p = 0; p < t->positions; p++) {
-            const char *next = p + 1 < t->positions ? (const char *)t->view->data + (locate(t, p + 1, &canonical) + t->filter) * size : NULL;
-            for (size_t at = 0; next != NULL && at < t->filters * size; at += 64) __builtin_prefetch(next + at);
+            if (p + 1 < t->positions) wmk_view_fetch(t->view, locate(t, p + 1, &canonical) + t->filter, (size_t)t->filters);
             wmk_view_read(t->view, locate(t, p, &canonical) + t->filter, (size_t)t->filters, space->value + p * t->filters);
         }
         return;
@@ -190,7 +218,7 @@ static void write_tile(const tile *t, const workspace *space, void *output)
     uint64_t canonical;
     if (t->place->filter_stride == 1) {
         for (size_t p = 0; p < t->positions; p++)
-            write_run(t, output, locate(t, p, &canonical) + t->filter, space->value + p * t->filters, (size_t)t->filters);
+            wmk_tensor_write(t->view, output, locate(t, p, &canonical) + t->filter, (size_t)t->filters, space->value + p * t->filters);
         return;
     }
     double *lane = space->lane[0];
@@ -198,7 +226,8 @@ static void write_tile(const tile *t, const workspace *space, void *output)
         for (size_t p = 0; p < t->positions; p++) lane[space->order[p]] = space->value[p * t->filters + f];
         uint64_t base = (t->filter + f) * t->place->filter_stride;
         const double *from = lane;
-        for (size_t r = 0; r < t->runs; from += space->run_count[r++]) write_run(t, output, base + space->run_element[r], from, space->run_count[r]);
+        for (size_t r = 0; r < t->runs; from += space->run_count[r++])
+            wmk_tensor_write(t->view, output, base + space->run_element[r], space->run_count[r], from);
     }
 }
 
@@ -272,6 +301,12 @@ static uint64_t weights_of(const wmk_vector *vector, size_t t)
     return vector->views[t].data == NULL ? 0 : vector->place[t].filters * vector->place[t].per_filter;
 }
 
+bool wmk_tiles_can_write(const wmk_place *place, const wmk_tensor_view *view)
+{
+    uint64_t smallest[WMK_AXES + 1];
+    return wmk_tensor_is_writable(view) && (view->codec == NULL || smallest_tile(place, view->codec->granule, smallest));
+}
+
 uint32_t wmk_tiles_chunks(const wmk_vector *vector)
 {
     uint64_t chunks = vector->weights_read / CHUNK_MIN;
@@ -287,7 +322,7 @@ static void make_plan(plan *out, const wmk_vector *vector)
     for (size_t t = 0; t < vector->count; t++) {
         if (vector->views[t].data == NULL) continue;
         target_cut *cut = &out->cut[t];
-        *cut = cut_target(&vector->place[t]);
+        *cut = cut_target(&vector->place[t], unit_of(&vector->views[t]));
         size_t positions = 1;
         for (int a = 0; a < WMK_AXES; a++) positions *= (size_t)cut->block[a];
         if (positions > out->positions_max) out->positions_max = positions;

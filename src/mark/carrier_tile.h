@@ -39,6 +39,8 @@ typedef void (*wmk_tile_prepare)(void *payload, const wmk_strips *strips);
 
 /* How many chunks wmk_tiles_walk will use. */
 uint32_t wmk_tiles_chunks(const wmk_vector *vector);
+/* Whether tiles can be written: false where the units that a codec stores together cross what a tile can hold. */
+bool wmk_tiles_can_write(const wmk_place *place, const wmk_tensor_view *view);
 /* Visits every weight that is there once. prepare: may be NULL. outputs: NULL, or where the visitor's values go (each in its view's type and order; may be the view's
  * own data). MEMORY. */
 wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, wmk_tile_prepare prepare, wmk_strip_visit visit, void *payload,

@@ -22,6 +22,13 @@ wmk_status wmk_embed_impossible(const wmk_embedding *e, uint32_t j, double most)
                     most * most, most, e->key->T, (unsigned long long)e->key->M);
 }
 
+wmk_status wmk_embed_not_written(const wmk_embedding *e, size_t t)
+{
+    return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: tensor %s: %s is written in units of %u values, into which its %llu filters do not fall",
+                    wmk_view_name(e->key, e->views, t), e->views[t].codec->name, e->views[t].codec->granule,
+                    (unsigned long long)e->vector.place[t].filters);
+}
+
 wmk_status wmk_embed_short(const wmk_embedding *e, double least)
 {
     return wmk_fail(WMK_ERROR_NUMERIC, "margin %g was not kept by what was stored: %.6g after %d attempts", e->options->margin, least,
@@ -89,22 +96,24 @@ static wmk_status change_rows(held *h)
     return WMK_OK;
 }
 
+enum { RUN = 1024 }; /* elements converted at a time; whole granules of them when they are written */
+
 /* Each weight moves by what its w moved, times what it had been divided by. As double when exact, else in the view's type. */
-static wmk_status write_target(const held *h, size_t t, void *output, wmk_dtype dtype)
+static wmk_status write_target(const held *h, size_t t, void *output, bool exact)
 {
-    enum { RUN = 512 };
     const wmk_vector *v = &h->e->vector;
     const wmk_place *place = &v->place[t];
     bool mean = v->carrier == WMK_CARRIER_MEAN;
     wmk_tensor_view from = v->views[t];
+    uint64_t run = from.codec != NULL ? RUN - RUN % from.codec->granule : RUN;
     if (h->original[t] != NULL) from.data = h->original[t];
     uint64_t *position = NULL;
     WMK_TRY(wmk_alloc(&position, place->per_filter, sizeof *position));
     wmk_place_positions(place, position);
     uint64_t total = place->per_filter * place->filters, q = 0, f = 0, u = 0;
-    for (uint64_t element = 0; element < total; element += RUN) {
+    for (uint64_t element = 0; element < total; element += run) {
         double x[RUN];
-        size_t n = total - element < RUN ? (size_t)(total - element) : RUN;
+        size_t n = total - element < run ? (size_t)(total - element) : run;
         wmk_view_read(&from, element, n, x);
         for (size_t i = 0; i < n; i++) {
             uint64_t p = position[u * place->inner + q], c = place->column + (mean ? p : p * place->filters + f);
@@ -115,7 +124,10 @@ static wmk_status write_target(const held *h, size_t t, void *output, wmk_dtype 
             f = 0;
             u++;
         }
-        wmk_write_f64((unsigned char *)output + element * (wmk_dtype_bits(dtype) / 8), dtype, x, n);
+        if (exact)
+            memcpy((double *)output + element, x, n * sizeof *x);
+        else
+            wmk_tensor_write(&from, output, element, n, x);
     }
     free(position);
     return WMK_OK;
@@ -129,7 +141,10 @@ static wmk_status read_back(const held *h, void *const *outputs, bool exact, wmk
     for (size_t t = 0; t < count; t++) {
         views[t] = h->e->views[t];
         views[t].data = outputs[t];
-        if (exact) views[t].dtype = WMK_F64;
+        if (exact) {
+            views[t].dtype = WMK_F64;
+            views[t].codec = NULL;
+        }
     }
     wmk_status status = wmk_mark_read(out, h->e->key, views);
     if (status == WMK_ERROR_INPUT) status = wmk_fail_within(WMK_ERROR_NUMERIC, "the change does not fit the stored type"); /* the views were finite */
@@ -163,7 +178,7 @@ static wmk_status exact_z(const held *h, double *z)
     WMK_TRY(wmk_alloc(&exact, count, sizeof *exact));
     for (size_t t = 0; t < count; t++) {
         WMK_TRY_GOTO(status, wmk_alloc(&exact[t], h->e->vector.place[t].per_filter * h->e->vector.place[t].filters, sizeof **exact), done);
-        WMK_TRY_GOTO(status, write_target(h, t, exact[t], WMK_F64), done);
+        WMK_TRY_GOTO(status, write_target(h, t, exact[t], true), done);
     }
     WMK_TRY_GOTO(status, read_back(h, (void *const *)exact, true, &reading), done);
     status = z_of(h->e, reading, z, &errors);
@@ -176,7 +191,6 @@ done:
 
 static double relative_change(const held *h)
 {
-    enum { RUN = 512 };
     double changed = 0, original = 0;
     for (size_t t = 0; t < h->e->vector.count; t++) {
         wmk_tensor_view from = h->e->views[t], to = from;
@@ -213,7 +227,7 @@ static wmk_status summarize(held *h, const wmk_reading *after)
 /* Writes h->w and reads it. */
 static wmk_status store(held *h, wmk_reading **after)
 {
-    for (size_t t = 0; t < h->e->vector.count; t++) WMK_TRY(write_target(h, t, h->e->outputs[t], h->e->views[t].dtype));
+    for (size_t t = 0; t < h->e->vector.count; t++) WMK_TRY(write_target(h, t, h->e->outputs[t], false));
     return read_back(h, h->e->outputs, false, after);
 }
 
@@ -262,12 +276,17 @@ static wmk_status deal_rows(held *h)
 static wmk_status open_held(held *h, bool shared)
 {
     wmk_embedding *e = h->e;
+    for (size_t t = 0; t < e->vector.count; t++) {
+        const wmk_codec *codec = e->views[t].codec;
+        uint64_t weights = e->vector.place[t].per_filter * e->vector.place[t].filters;
+        if (codec != NULL && (codec->granule > RUN || weights % codec->granule != 0)) return wmk_embed_not_written(e, t);
+    }
     WMK_TRY(wmk_alloc(&h->w0, e->vector.m, sizeof *h->w0));
     WMK_TRY(wmk_alloc(&h->w, e->vector.m, sizeof *h->w));
     WMK_TRY(wmk_alloc(&h->original, e->vector.count, sizeof *h->original));
     for (size_t t = 0; t < e->vector.count; t++) {
         if (e->outputs[t] != e->views[t].data) continue;
-        size_t bytes = e->vector.place[t].per_filter * e->vector.place[t].filters * (wmk_dtype_bits(e->views[t].dtype) / 8);
+        uint64_t bytes = wmk_view_bytes(&e->views[t], &e->vector.place[t]);
         WMK_TRY(wmk_alloc(&h->original[t], bytes, 1));
         memcpy(h->original[t], e->views[t].data, bytes);
     }
@@ -315,6 +334,9 @@ static wmk_status check_call(const wmk_key *key, const wmk_tensor_view *views, v
         if (views[t].data == NULL)
             return wmk_fail(WMK_ERROR_MISSING, "tensor %s is missing: embedding needs all of the key's targets", wmk_view_name(key, views, t));
         if (outputs[t] == NULL) return wmk_fail(WMK_ERROR_ARGUMENT, "no output for tensor %s", wmk_view_name(key, views, t));
+        if (!wmk_tensor_is_writable(&views[t]))
+            return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: tensor %s: values of type %s can be read and not written",
+                            wmk_view_name(key, views, t), wmk_dtype_name(views[t].dtype));
     }
     return WMK_OK;
 }

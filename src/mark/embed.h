@@ -34,6 +34,8 @@ typedef struct wmk_embedding {
 bool wmk_embed_raise(wmk_embedding *e, const double *score, int round, double *least);
 /* NUMERIC: bit j cannot have its margin. */
 wmk_status wmk_embed_impossible(const wmk_embedding *e, uint32_t j, double most);
+/* UNSUPPORTED: target t's codec writes units that cannot be cut from it. */
+wmk_status wmk_embed_not_written(const wmk_embedding *e, size_t t);
 wmk_status wmk_embed_short(const wmk_embedding *e, double least);
 
 /* Partition over single weights, whatever their number: passes over the views, nothing of their size in memory. */

@@ -233,6 +233,8 @@ static wmk_status fit(stream *s, const quad *first, double *score)
 
 wmk_status wmk_embed_stream(wmk_embedding *e)
 {
+    for (size_t t = 0; t < e->vector.count; t++)
+        if (e->views[t].codec != NULL) return wmk_embed_not_written(e, t); /* TODO */
     stream s;
     quad *first = NULL;
     double *score = NULL;

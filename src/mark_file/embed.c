@@ -58,9 +58,9 @@ static wmk_status check_fit(const embedding *job)
 {
     for (size_t i = 0; i < wmk_key_target_count(job->key); i++) {
         const wmk_tensor_view *view = &job->views[i];
-        if (!wmk_dtype_is_float(view->dtype))
-            return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s: tensor \"%s\" holds %s; a mark goes into f64, f32, f16 or bf16",
-                            wmk_model_path(job->model), view->name, wmk_dtype_name(view->dtype));
+        if (!wmk_tensor_is_writable(view))
+            return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s: tensor \"%s\" holds %s; a mark goes into f64, f32, f16, bf16 or q8_0",
+                            wmk_model_path(job->model), view->name, view->codec ? view->codec->name : wmk_dtype_name(view->dtype));
     }
     return WMK_OK;
 }

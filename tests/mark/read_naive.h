@@ -103,6 +103,37 @@ static inline size_t naive_index(const naive_tensor *t, size_t e)
     return k;
 }
 
+/* A codec that is neither linear nor of a known type: doubles, those of each eight in another order. Reads and writes single elements. */
+static inline void naive_read_mixed(const wmk_tensor_view *view, uint64_t element, size_t count, double *values)
+{
+    for (size_t i = 0; i < count; i++)
+        memcpy(&values[i], (const unsigned char *)view->data + 8 * ((element + i) ^ *(const uint64_t *)view->codec_context), 8);
+}
+static inline void naive_write_mixed(const wmk_tensor_view *view, void *data, uint64_t element, size_t count, const double *values)
+{
+    for (size_t i = 0; i < count; i++) memcpy((unsigned char *)data + 8 * ((element + i) ^ *(const uint64_t *)view->codec_context), &values[i], 8);
+}
+static const wmk_codec naive_mixed = {"mixed", naive_read_mixed, naive_write_mixed, 1};
+static const uint64_t naive_mix = 5;
+
+/* Puts tensor t's values into `layout` and the mixed codec. */
+static inline void naive_set_mixed(naive_set *set, size_t t, const char *layout)
+{
+    naive_tensor *tensor = &set->tensor[t];
+    size_t count = naive_size(tensor), room = (count + 7) / 8 * 8 * 8;
+    naive_store(tensor, layout, WMK_F64, 0);
+    unsigned char *mixed = calloc(room + 1, 1);
+    for (size_t e = 0; e < count; e++) memcpy(mixed + 1 + 8 * (e ^ naive_mix), tensor->bytes + 1 + 8 * e, 8);
+    free(tensor->bytes);
+    tensor->bytes = mixed;
+    tensor->view.data = mixed + 1;
+    tensor->view.dtype = WMK_DTYPE_NONE;
+    tensor->view.codec = &naive_mixed;
+    tensor->view.codec_context = &naive_mix;
+    tensor->view.data_bytes = room;
+    set->view[t] = tensor->view;
+}
+
 static inline void naive_add(naive_set *set, uint64_t d, uint64_t h, uint64_t w, uint64_t i, uint64_t o, const char *key_layout)
 {
     static const char letter[] = "DHWIO";

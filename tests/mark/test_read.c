@@ -75,6 +75,27 @@ static void several_targets_of_every_rank(void **state)
     naive_free(&set);
 }
 
+static void through_a_codec(void **state)
+{
+    (void)state;
+    static const char *const layouts[] = {"OIHW", "HWIO", "IHWO"};
+    naive_set set = {0};
+    naive_add(&set, 1, 3, 3, 13, 21, "OIHW");
+    naive_add(&set, 1, 1, 1, 37, 21, "OI");
+    for (int l = 0; l < 3; l++) {
+        naive_set_mixed(&set, 0, layouts[l]);
+        compare_all(&set, 16);
+    }
+    naive_set_mixed(&set, 1, "IO");
+    compare_all(&set, 16);
+    set.view[1].codec = NULL; /* type "none" by itself is nothing */
+    wmk_key *key = naive_key(&set, WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 8, false, 3);
+    wmk_reading *r = NULL;
+    assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_UNSUPPORTED, "layer1: values of type none");
+    wmk_key_free(key);
+    naive_free(&set);
+}
+
 /* Wider than a strip, larger than a tile, several chunks. */
 static void many_tiles(void **state)
 {
@@ -291,6 +312,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(one_convolution_in_every_layout),
         cmocka_unit_test(several_targets_of_every_rank),
+        cmocka_unit_test(through_a_codec),
         cmocka_unit_test(many_tiles),
         cmocka_unit_test(same_bits_for_any_thread_count),
         cmocka_unit_test(counts_and_erasures),
