@@ -39,6 +39,9 @@ typedef enum wmk_dtype {
     WMK_F8_E5M2FNUZ = 22,
     WMK_I4 = 23, /* two elements a byte */
     WMK_U4 = 24,
+    WMK_I2 = 25, /* four elements a byte */
+    WMK_U2 = 26,
+    WMK_C128 = 27,
     WMK_Q4_0 = 32, /* GGUF's blocks of 32 to 256 elements that share scales */
     WMK_Q4_1 = 33,
     WMK_Q5_0 = 34,
