@@ -147,8 +147,9 @@ typedef struct wmk_evidence {
     double log10_p_hard;
     bool soft_is_bound;   /* log10_p_soft is an upper bound (Hoeffding), not exact */
     bool empirical;       /* fixed b with direct or diff: p comes from redrawn keys, floor 1/(N+1) */
-    uint64_t tries;       /* what p was multiplied by: tensors, keys, alignments looked at */
-    double log10_p;       /* of both, corrected: min(0, log10(2 min(p_soft, p_hard)) + log10(tries)) */
+    uint64_t tries;       /* what p was multiplied by: tensors, keys, alignments looked at; 2^64 - 1 also for more */
+    double log10_tries;   /* its logarithm, without that end */
+    double log10_p;       /* of both, corrected: min(0, log10(2 min(p_soft, p_hard)) + log10_tries) */
     double evidence_bits; /* -log2 p, >= 0 */
 } wmk_evidence;
 
@@ -161,6 +162,8 @@ WMK_EXPORT wmk_status wmk_evidence_judge(wmk_evidence *out, const wmk_key *key, 
 WMK_EXPORT wmk_status wmk_mark_verify(wmk_evidence *out, wmk_reading **reading, const wmk_key *key, const wmk_tensor_view *views, uint64_t tries,
                                       double threshold_bits, uint32_t redraws);
 #define WMK_REDRAWS_DEFAULT 9999
+/* Multiplies p by `factor` too, for a choice among that many that was made before this reading, and gives the verdict anew. ARGUMENT: factor 0, a threshold as above. */
+WMK_EXPORT wmk_status wmk_evidence_pay(wmk_evidence *evidence, uint64_t factor, double threshold_bits);
 
 /* log10 of the upper tail of N(0,1) at z (Q(z)), and of P(Bin(n, 1/2) >= k); accurate to 1e-12 relative in the logarithm over all arguments. */
 WMK_EXPORT double wmk_log10_normal_tail(double z);

@@ -44,12 +44,11 @@ void wmk_evidence_count(wmk_evidence *out, const wmk_key *key, const uint8_t *b,
     out->ber = out->bits > 0 ? (double)out->bit_errors / out->bits : 0.5;
 }
 
-/* Both p's are there: the corrected one, and the word. */
-static void conclude(wmk_evidence *out, uint64_t tries, double threshold_bits)
+/* Both p's and the tries are there: the corrected p, and the word. */
+static void conclude(wmk_evidence *out, double threshold_bits)
 {
     double least = out->log10_p_soft < out->log10_p_hard ? out->log10_p_soft : out->log10_p_hard;
-    double p = least + log10(2) + log10((double)tries);
-    out->tries = tries;
+    double p = least + log10(2) + out->log10_tries;
     out->log10_p = p < 0 ? p : 0;
     out->evidence_bits = out->log10_p < 0 ? -out->log10_p * log2_10 : 0;
     double maybe = threshold_bits < WMK_INCONCLUSIVE_BITS ? threshold_bits : WMK_INCONCLUSIVE_BITS;
@@ -71,7 +70,7 @@ wmk_status wmk_evidence_judge(wmk_evidence *out, const wmk_key *key, const wmk_r
     uint8_t *b = NULL;
     WMK_TRY(wmk_alloc(&b, key->T, 1));
     wmk_key_bits(key, b);
-    wmk_evidence e = {0};
+    wmk_evidence e = {.tries = tries, .log10_tries = log10((double)tries)};
     uint32_t ties;
     wmk_evidence_count(&e, key, b, reading, &ties);
     sodium_memzero(b, key->T);
@@ -87,8 +86,17 @@ wmk_status wmk_evidence_judge(wmk_evidence *out, const wmk_key *key, const wmk_r
         uint32_t matches = e.bits - e.bit_errors - (key->ones ? ties : 0);
         e.log10_p_hard = wmk_log10_binomial_tail(e.bits, matches);
     }
-    conclude(&e, tries, threshold_bits);
+    conclude(&e, threshold_bits);
     *out = e;
+    return WMK_OK;
+}
+
+wmk_status wmk_evidence_pay(wmk_evidence *evidence, uint64_t factor, double threshold_bits)
+{
+    WMK_TRY(check(factor, threshold_bits));
+    if (!wmk_mul_u64(evidence->tries, factor, &evidence->tries)) evidence->tries = UINT64_MAX;
+    evidence->log10_tries += log10((double)factor);
+    conclude(evidence, threshold_bits);
     return WMK_OK;
 }
 
@@ -147,7 +155,7 @@ wmk_status wmk_mark_verify(wmk_evidence *out, wmk_reading **reading, const wmk_k
     WMK_TRY_GOTO(status, wmk_evidence_judge(&e, key, mine, tries, threshold_bits), done);
     if (e.empirical) {
         WMK_TRY_GOTO(status, redraw(&e, key, &vector, redraws), done);
-        conclude(&e, tries, threshold_bits);
+        conclude(&e, threshold_bits);
     }
     *out = e;
     if (reading != NULL) {

@@ -111,6 +111,20 @@ static void verdicts_and_erasures(void **state)
     assert_int_equal(e.verdict, WMK_NOT_FOUND);
     assert_ok(wmk_evidence_judge(&e, key, &h.r, 2, 10));
     assert_int_equal(e.verdict, WMK_FOUND);
+    for (int j = 0; j < 79; j++) h.erased[j] = 0; /* paying later is paying at once, also beyond what 64 bits count */
+    wmk_evidence once, later;
+    assert_ok(wmk_evidence_judge(&once, key, &h.r, 12, 64));
+    assert_ok(wmk_evidence_judge(&later, key, &h.r, 3, 64));
+    assert_ok(wmk_evidence_pay(&later, 4, 64));
+    near(later.log10_p, once.log10_p);
+    assert_int_equal(later.tries, 12);
+    for (int j = 0; j < 3; j++) assert_ok(wmk_evidence_pay(&later, (uint64_t)1 << 30, 64));
+    assert_int_equal(later.tries, UINT64_MAX);
+    near(later.log10_tries, log10(12) + 90 * log10(2));
+    near(later.evidence_bits, once.evidence_bits - 90);
+    assert_int_equal(once.verdict, WMK_FOUND);
+    assert_int_equal(later.verdict, WMK_NOT_FOUND);
+    assert_fails(wmk_evidence_pay(&later, 0, 64), WMK_ERROR_ARGUMENT, "tries");
     memset(h.erased, 1, 100);
     assert_ok(wmk_evidence_judge(&e, key, &h.r, 1, 64));
     assert_true(e.bits == 0 && e.ber == 0.5 && e.log10_p == 0 && e.z == 0);
