@@ -7,7 +7,7 @@
 #include "model/model.h"
 
 /* Those that look closest come first: of equal probes the first wins. */
-static const wmk_container *const containers[] = {&wmk_container_safetensors, &wmk_container_index};
+static const wmk_container *const containers[] = {&wmk_container_safetensors, &wmk_container_index, &wmk_container_gguf};
 enum { CONTAINER_COUNT = sizeof containers / sizeof containers[0] };
 
 /* Below this a probe is a guess, and a file of some other kind that is recognised goes first. */
@@ -62,36 +62,56 @@ static wmk_status new_file(wmk_model *model, const char *path, wmk_model_file **
     return WMK_OK;
 }
 
-/* A name from inside a file must stay in the model's folder. */
-static wmk_status check_inside(const char *name)
+/* The path of a file that another one names. The name must stay in the model's folder; "." and empty parts are dropped, so that a file has one path. */
+static wmk_status path_inside(char **out, const wmk_model *model, const char *name)
 {
+    const char *own = model->files[0].path, *slash = strrchr(own, '/');
+    size_t folder = slash ? (size_t)(slash - own + 1) : 0, end = folder;
+    char *path;
     if (!*name) return wmk_fail(WMK_ERROR_INPUT, "the name of another file is empty");
     if (*name == '/') return wmk_fail(WMK_ERROR_INPUT, "the file \"%.200s\" is not named relative to this one", name);
-    for (const char *part = name; part; part = strchr(part, '/')) {
-        part += *part == '/';
+    WMK_TRY(wmk_alloc(&path, folder + strlen(name) + 1, 1));
+    memcpy(path, own, folder);
+    for (const char *part = name; *part; part += strspn(part, "/")) {
         size_t size = strcspn(part, "/");
-        if (size == 2 && part[0] == '.' && part[1] == '.')
+        if (size == 2 && memcmp(part, "..", 2) == 0) {
+            free(path);
             return wmk_fail(WMK_ERROR_INPUT, "the file \"%.200s\" lies outside of this one's folder", name);
+        }
+        if (size != 1 || *part != '.') {
+            if (end > folder) path[end++] = '/';
+            memcpy(path + end, part, size);
+            end += size;
+        }
+        part += size;
     }
+    *out = path;
     return WMK_OK;
 }
 
-wmk_status wmk_model_add_file(wmk_model *model, const char *name, uint32_t *index)
+static wmk_status map_file(wmk_model *model, const char *path, uint32_t *index)
 {
     wmk_model_file *file;
-    const char *own = model->files[0].path, *slash = strrchr(own, '/');
+    WMK_TRY(new_file(model, path, &file));
+    *index = (uint32_t)(model->file_count - 1);
+    return wmk_map_open(&file->map, path);
+}
+
+/* With `again`, a file that is open already is found. */
+static wmk_status add_file(wmk_model *model, const char *name, bool again, uint32_t *index)
+{
     char *path;
-    WMK_TRY(check_inside(name));
     if (model->files[0].borrowed) return wmk_fail(WMK_ERROR_INPUT, "the file \"%.200s\" is needed, and this one is only bytes in memory", name);
-    WMK_TRY(wmk_format(&path, "%.*s%s", slash ? (int)(slash - own + 1) : 0, own, name));
-    wmk_status status = new_file(model, path, &file);
-    if (status == WMK_OK) {
-        *index = (uint32_t)(model->file_count - 1);
-        status = wmk_map_open(&file->map, path);
-    }
+    WMK_TRY(path_inside(&path, model, name));
+    size_t found = again ? 0 : model->file_count;
+    while (found < model->file_count && strcmp(model->files[found].path, path) != 0) found++;
+    *index = (uint32_t)found;
+    wmk_status status = found < model->file_count ? WMK_OK : map_file(model, path, index);
     free(path);
     return status;
 }
+
+wmk_status wmk_model_add_file(wmk_model *model, const char *name, uint32_t *index) { return add_file(model, name, true, index); }
 
 wmk_status wmk_tensor_bytes(const wmk_tensor_view *view, uint64_t *out)
 {
@@ -190,7 +210,7 @@ static wmk_status open_file(wmk_model *model, uint32_t index)
 
 wmk_status wmk_model_add_shard(wmk_model *model, const char *name, uint32_t *index)
 {
-    WMK_TRY(wmk_model_add_file(model, name, index));
+    WMK_TRY(add_file(model, name, false, index));
     return open_file(model, *index);
 }
 

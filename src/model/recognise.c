@@ -9,7 +9,6 @@ static const struct {
     size_t size;
     const char *what;
 } magics[] = {
-    {0, "GGUF", 4, "a GGUF file"},
     {0, "version https://git-lfs", 23, "a Git LFS pointer: the file it stands for was not fetched"},
     {0, "\x89HDF\r\n\x1a\n", 8, "an HDF5 (Keras) file"},
     {0, "\x93NUMPY", 6, "a NumPy array file"},

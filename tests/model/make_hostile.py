@@ -141,7 +141,6 @@ case("ok-metadata-null", "ok", "", file('{"__metadata__":null,"a":' + json.dumps
 case("ok-sub-byte", "ok", "", tensors(bytes(7), a=entry("F4", (2, 4), (0, 4)), b=entry("F6_E3M2", (4,), (4, 7))))
 
 # other files
-case("gguf", "unsupported", "looks like a GGUF file", b"GGUF\x03\0\0\0" + bytes(24), ".gguf")
 case("pickle", "unsupported", "looks like a pickle", b"\x80\x02}q\0.", ".pt")
 case("hdf5", "unsupported", "looks like an HDF5", b"\x89HDF\r\n\x1a\n" + bytes(40), ".h5")
 case("onnx", "unsupported", "looks like an ONNX file", b"\x08\x08\x12\x07pytorch:\x02\x0a\x00", ".onnx")
