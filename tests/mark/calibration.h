@@ -12,12 +12,12 @@ enum { CALIBRATION_LEVELS = 3, CALIBRATION_KINDS = 3 };
 static const double calibration_level[CALIBRATION_LEVELS] = {0.1, 0.01, 0.001};
 static const char *const calibration_kind[CALIBRATION_KINDS] = {"soft", "hard", "combined"};
 
-/* expected, variance: of the count below a level, summed over keys: for a count of bits the levels that it can reach. exact: else a bound. */
+/* expected: of the count below a level, summed over keys: for a count of bits the levels that it can reach. exact: else a bound. */
 typedef struct calibration {
     uint64_t keys;
     struct {
         uint64_t below;
-        double expected, variance;
+        double expected;
     } at[CALIBRATION_KINDS][CALIBRATION_LEVELS];
     bool exact[CALIBRATION_KINDS];
 } calibration;
@@ -41,7 +41,6 @@ static inline void calibration_count(calibration *c, const wmk_evidence *e)
             double chance = k == 1 && c->exact[k] ? calibration_reached(e->bits, calibration_level[l]) : calibration_level[l];
             c->at[k][l].below += log10_p[k] < log10(calibration_level[l]);
             c->at[k][l].expected += chance;
-            c->at[k][l].variance += chance * (1 - chance);
         }
 }
 
@@ -52,27 +51,38 @@ static inline void calibration_add(calibration *to, const calibration *from)
         for (int l = 0; l < CALIBRATION_LEVELS; l++) {
             to->at[k][l].below += from->at[k][l].below;
             to->at[k][l].expected += from->at[k][l].expected;
-            to->at[k][l].variance += from->at[k][l].variance;
         }
 }
 
-/* Ends of the interval a count may lie in, `deviations` wide each way, one count more for its graininess; a bound has no lower end. */
-static inline void calibration_interval(const calibration *c, int kind, int level, double deviations, double *low, double *high)
+/* The smallest k with P(Bin(n, chance) <= k) >= level, the sum begun twelve deviations below the mean. */
+static inline double calibration_quantile(uint64_t n, double chance, double level)
 {
-    double half = deviations * sqrt(c->at[kind][level].variance) + 1;
-    *low = c->exact[kind] ? c->at[kind][level].expected - half : 0;
-    *high = c->at[kind][level].expected + half;
+    double mean = (double)n * chance, k = fmax(0, floor(mean - 12 * sqrt(mean * (1 - chance)))), size = (double)n;
+    double log_p = lgamma(size + 1) - lgamma(k + 1) - lgamma(size - k + 1) + k * log(chance) + (size - k) * log1p(-chance);
+    for (double p = exp(log_p), sum = p;; sum += p) {
+        if (sum >= level || k >= size) return k;
+        k++;
+        p *= (size - k + 1) / k * chance / (1 - chance);
+    }
 }
 
-static inline bool calibration_holds(const calibration *c, int kind, int level, double deviations)
+/* The central interval that a count lies in but for a share `outside` of all cases; a bound has no lower end. */
+static inline void calibration_interval(const calibration *c, int kind, int level, double outside, double *low, double *high)
+{
+    double chance = c->at[kind][level].expected / (double)c->keys;
+    *low = c->exact[kind] ? calibration_quantile(c->keys, chance, outside / 2) : 0;
+    *high = calibration_quantile(c->keys, chance, 1 - outside / 2);
+}
+
+static inline bool calibration_holds(const calibration *c, int kind, int level, double outside)
 {
     double low, high;
-    calibration_interval(c, kind, level, deviations, &low, &high);
+    calibration_interval(c, kind, level, outside, &low, &high);
     return (double)c->at[kind][level].below >= low && (double)c->at[kind][level].below <= high;
 }
 
-/* Judges `keys` redraws of `key` over one open vector. */
-static inline wmk_status calibration_run(calibration *out, const wmk_key *key, const wmk_vector *vector, uint32_t keys)
+/* Judges redraws number [first, first + keys) of `key` over one open vector. */
+static inline wmk_status calibration_run(calibration *out, const wmk_key *key, const wmk_vector *vector, uint32_t first, uint32_t keys)
 {
     memset(out, 0, sizeof *out);
     out->exact[0] = wmk_key_scheme(key) == WMK_SCHEME_RANDOM;
@@ -83,7 +93,7 @@ static inline wmk_status calibration_run(calibration *out, const wmk_key *key, c
         calibration mine = {0};
         memcpy(mine.exact, out->exact, sizeof mine.exact);
 #pragma omp for schedule(dynamic, 16)
-        for (uint32_t i = 0; i < keys; i++) {
+        for (uint32_t i = first; i < first + keys; i++) {
             uint8_t seed[WMK_SEED_BYTES] = "calibration";
             memcpy(seed + 16, &i, sizeof i);
             wmk_key *stranger = NULL;
