@@ -47,16 +47,21 @@ const char *wmk_output_temporary_path(const wmk_output *output);
 wmk_status wmk_output_commit(wmk_output *output);
 void wmk_output_abort(wmk_output *output); /* NULL allowed */
 
-/* The same for a folder: filled under a temporary name, whose files are outputs of their own. A target that is a folder is replaced when `replace`; a file is refused (INPUT). */
+/* The same for a folder: filled under a temporary name, whose files are outputs of their own. A target that is a folder is replaced when `replace`, unless something in it has no
+ * successor in the new one: nothing is lost but by being replaced. A file is refused (INPUT); a link is followed. A killed process leaves the temporary folder behind. */
 typedef struct wmk_output_folder wmk_output_folder;
-wmk_status wmk_output_folder_begin(wmk_output_folder **out, const char *path, bool replace);
+/* mode: permission bits (less umask); the owner can always read and write. */
+wmk_status wmk_output_folder_begin(wmk_output_folder **out, const char *path, unsigned mode, bool replace);
 /* The temporary folder. */
 const char *wmk_output_folder_path(const wmk_output_folder *folder);
-/* Copies everything in folder `source`, with its subfolders, but the files that `skip` names by their path below source (it makes these itself). Links are followed. */
+/* Copies everything in folder `source`, with its subfolders, but the target if that lies in it, unfinished outputs, and the files that `skip` names by their path below source
+ * (it makes these itself). Links are followed; INPUT when they lead in circles, and for what is neither file nor folder. */
 typedef bool (*wmk_folder_skip)(void *payload, const char *relative);
 wmk_status wmk_output_folder_copy(wmk_output_folder *folder, const char *source, wmk_folder_skip skip, void *payload);
 /* Makes the folders that lead to `path`, those that begin after its first `from` characters. */
 wmk_status wmk_make_folders(const char *path, size_t from);
+/* Whether the target may be replaced by what is in the folder now (EXISTS); commit asks too. */
+wmk_status wmk_output_folder_check(const wmk_output_folder *folder);
 /* Frees `folder` whether it succeeds or not. */
 wmk_status wmk_output_folder_commit(wmk_output_folder *folder);
 void wmk_output_folder_abort(wmk_output_folder *folder); /* NULL allowed */

@@ -52,7 +52,7 @@ void wmk_abort_outputs(void)
 {
     for (int i = 0; i < SLOTS; i++) {
         char *path = atomic_exchange(&slots[i], NULL);
-        if (path && unlink(path) != 0) rmdir(path); /* an output folder, when nothing lies in it yet */
+        if (path && unlink(path) != 0 && (errno == EISDIR || errno == EPERM)) wmk_remove_folder(path);
     }
 }
 

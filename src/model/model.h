@@ -70,15 +70,16 @@ extern const wmk_container wmk_container_tflite;
 /* wmk_model_open on bytes that the caller keeps for the life of the model; path is for messages, and for what lies beside it. */
 wmk_status wmk_model_open_bytes(wmk_model **out, const void *bytes, size_t size, const char *path);
 
-/* The file in a folder that is its model: an index of shards, else the only model file, else the one with a usual name. *out is freed by the caller. INPUT: none, or several (the message names them). */
+/* The file in a folder that is its model: the one with the most usual name, else the only index of shards, else the only model file. *out is freed by the caller. INPUT: none, or several (the message names them). */
 wmk_status wmk_folder_model(char **out, const char *folder);
 
 /* For `open`. The view's layout is guessed from its rank when it is empty. Names, aliases, values and codec contexts are borrowed: put what they live in under wmk_model_keep. */
 wmk_status wmk_model_add_tensor(wmk_model *model, const wmk_model_tensor *tensor);
 wmk_status wmk_model_add_metadata(wmk_model *model, const char *name, const char *value);
-/* Maps one more file, named relative to the folder of files[0]; *index is its number. `name` is hostile: INPUT when it is absolute or leads out of that folder. */
+/* Maps one more file, named relative to the folder of files[0]; *index is its number. `name` is hostile: INPUT when it is absolute or leads out of that folder.
+ * The same file again has the same number. */
 wmk_status wmk_model_add_file(wmk_model *model, const char *name, uint32_t *index);
-/* The same, and adds the tensors that its container finds in it (shards). */
+/* Always one more file, and adds the tensors that its container finds in it (shards). */
 wmk_status wmk_model_add_shard(wmk_model *model, const char *name, uint32_t *index);
 /* `block` (from wmk_alloc) is freed with the model, and at once when this fails. */
 wmk_status wmk_model_keep(wmk_model *model, void *block);

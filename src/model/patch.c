@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/memory.h"
@@ -58,7 +59,9 @@ static bool is_model_file(void *payload, const char *relative)
 static wmk_status copy_folder(wmk_patch *patch, const char *path, bool replace)
 {
     const wmk_model *model = patch->model;
-    WMK_TRY(wmk_output_folder_begin(&patch->folder, path, replace));
+    struct stat source;
+    if (model->is_folder && stat(model->path, &source) != 0) return wmk_fail_errno("%s", model->path);
+    WMK_TRY(wmk_output_folder_begin(&patch->folder, path, model->is_folder ? source.st_mode & 0777 : 0777, replace));
     const char *folder = wmk_output_folder_path(patch->folder);
     if (model->is_folder) WMK_TRY(wmk_output_folder_copy(patch->folder, model->path, is_model_file, patch));
     for (size_t i = 0; i < model->file_count; i++) {
@@ -69,6 +72,7 @@ static wmk_status copy_folder(wmk_patch *patch, const char *path, bool replace)
         free(target);
         WMK_TRY(status);
     }
+    WMK_TRY(wmk_output_folder_check(patch->folder)); /* before the work, not only after it */
     return model->is_folder ? wmk_strdup(&patch->path, folder) : wmk_format(&patch->path, "%s/%s", folder, name_in_folder(model, 0));
 }
 

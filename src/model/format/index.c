@@ -8,7 +8,7 @@
 #include "base/memory.h"
 #include "model/model.h"
 
-enum { INDEX_BYTES_MAX = 256 << 20, SHARDS_MAX = 16384 };
+enum { INDEX_BYTES_MAX = 256 << 20, PROBE_BYTES = 1 << 20, SHARDS_MAX = 16384 };
 
 static int probe(const unsigned char *bytes, size_t size)
 {
@@ -16,7 +16,7 @@ static int probe(const unsigned char *bytes, size_t size)
     size_t at = 0;
     while (at < size && at < 64 && strchr(" \t\r\n", bytes[at]) != NULL && bytes[at] != '\0') at++;
     if (at == size || bytes[at] != '{') return 0;
-    return memmem(bytes, size < INDEX_BYTES_MAX ? size : INDEX_BYTES_MAX, member, sizeof member - 1) ? 80 : 0;
+    return memmem(bytes, size < PROBE_BYTES ? size : PROBE_BYTES, member, sizeof member - 1) ? 80 : 0;
 }
 
 typedef struct entry {
@@ -80,7 +80,7 @@ static int by_shard(const void *left, const void *right) { return strcmp(((const
 
 static int by_tensor(const void *left, const void *right) { return strcmp(((const entry *)left)->tensor, ((const entry *)right)->tensor); }
 
-/* What the shard holds and what the index says it holds must be the same. */
+/* Each tensor that the index names must be in the shard that it names. A shard may hold more, as some that people publish do. */
 static wmk_status check_shard(const wmk_model *model, size_t first, entry *entries, size_t count)
 {
     entry *held;
@@ -111,7 +111,6 @@ static wmk_status add_shards(wmk_model *model, index_entries *list)
         if (shards++ == SHARDS_MAX) return wmk_fail(WMK_ERROR_INPUT, "more than %d shards", SHARDS_MAX);
         for (end = i + 1; end < list->count && strcmp(list->entries[end].shard, list->entries[i].shard) == 0;) end++;
         WMK_TRY(wmk_model_add_shard(model, list->entries[i].shard, &file));
-        if (model->files[file].container == &wmk_container_index) return wmk_fail(WMK_ERROR_INPUT, "a shard that is an index itself");
         WMK_TRY(check_shard(model, first, list->entries + i, end - i));
     }
     return WMK_OK;
