@@ -204,7 +204,8 @@ static wmk_status open_file(wmk_model *model, uint32_t index)
 {
     wmk_status status = choose(&model->files[index]);
     if (status == WMK_OK) status = model->files[index].container->open(model, index);
-    if (status == WMK_ERROR_INPUT || status == WMK_ERROR_UNSUPPORTED) return wmk_fail_within(status, "%s", model->files[index].path);
+    if (status == WMK_ERROR_INPUT || status == WMK_ERROR_UNSUPPORTED || status == WMK_ERROR_MISSING) /* a shard is */
+        return wmk_fail_within(status, "%s", model->files[index].path);
     return status;
 }
 
