@@ -12,7 +12,6 @@ static const struct {
     {0, "version https://git-lfs", 23, "a Git LFS pointer: the file it stands for was not fetched"},
     {0, "\x89HDF\r\n\x1a\n", 8, "an HDF5 (Keras) file"},
     {0, "\x93NUMPY", 6, "a NumPy array file"},
-    {4, "TFL3", 4, "a TFLite file"},
     {0, "\x1f\x8b", 2, "a gzip file"},
     {0, "\x28\xb5\x2f\xfd", 4, "a zstd file"},
     {257, "ustar", 5, "a tar archive"},
