@@ -29,13 +29,6 @@ static const char *zip(const unsigned char *bytes, size_t size)
     return "a zip archive";
 }
 
-/* ONNX has no magic: a ModelProto begins with field 1, ir_version, a small number, then producer_name, another string of the model's head, its graph or its imports. */
-static bool is_onnx(const unsigned char *bytes, size_t size)
-{
-    return size > 4 && bytes[0] == 0x08 && bytes[1] >= 1 && bytes[1] <= 32 &&
-           memchr("\x12\x1a\x22\x28\x32\x3a\x42", bytes[2], 7) != NULL; /* NOLINT(bugprone-not-null-terminated-result): seven bytes, no text */
-}
-
 const char *wmk_recognise(const unsigned char *bytes, size_t size)
 {
     for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
@@ -43,6 +36,5 @@ const char *wmk_recognise(const unsigned char *bytes, size_t size)
             return magics[i].what;
     if (size >= 4 && memcmp(bytes, "PK\x03\x04", 4) == 0) return zip(bytes, size);
     if (size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return "a pickle (PyTorch before 1.6)";
-    if (is_onnx(bytes, size)) return "an ONNX file";
     return NULL;
 }
