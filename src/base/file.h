@@ -60,8 +60,8 @@ typedef bool (*wmk_folder_skip)(void *payload, const char *relative);
 wmk_status wmk_output_folder_copy(wmk_output_folder *folder, const char *source, wmk_folder_skip skip, void *payload);
 /* Makes the folders that lead to `path`, those that begin after its first `from` characters. */
 wmk_status wmk_make_folders(const char *path, size_t from);
-/* Whether the target may be replaced by what is in the folder now (EXISTS); commit asks too. */
-wmk_status wmk_output_folder_check(const wmk_output_folder *folder);
+/* Whether the target may be replaced by what is in the folder now and the files that `coming` (may be NULL) names (EXISTS); commit asks too. */
+wmk_status wmk_output_folder_check(const wmk_output_folder *folder, wmk_folder_skip coming, void *payload);
 /* Frees `folder` whether it succeeds or not. */
 wmk_status wmk_output_folder_commit(wmk_output_folder *folder);
 void wmk_output_folder_abort(wmk_output_folder *folder); /* NULL allowed */

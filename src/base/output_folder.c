@@ -245,22 +245,32 @@ wmk_status wmk_make_folders(const char *path, size_t from)
 
 /* ---- the end ---- */
 
+typedef struct checking {
+    const wmk_output_folder *folder;
+    wmk_folder_skip coming;
+    void *payload;
+} checking;
+
 static wmk_status check_kept(void *payload, const char *path, const char *relative, const struct stat *info)
 {
-    const wmk_output_folder *folder = payload;
+    const checking *c = payload;
     struct stat now;
     char *after;
-    WMK_TRY(wmk_format(&after, "%s/%s", folder->temporary, relative));
+    if (S_ISLNK(info->st_mode)) return WMK_OK; /* its content is elsewhere */
+    if (S_ISREG(info->st_mode) && c->coming && c->coming(c->payload, relative)) return WMK_OK;
+    WMK_TRY(wmk_format(&after, "%s/%s", c->folder->temporary, relative));
     bool kept = stat(after, &now) == 0 && S_ISDIR(now.st_mode) == S_ISDIR(info->st_mode);
     free(after);
-    if (kept || S_ISLNK(info->st_mode)) return WMK_OK; /* a link's content is elsewhere */
-    return wmk_fail(WMK_ERROR_EXISTS, "%s: is not replaced: the new folder has no \"%.200s\", and %s would be lost", folder->target, relative, path);
+    if (kept) return WMK_OK;
+    return wmk_fail(WMK_ERROR_EXISTS, "%s: exists already and is kept: the new folder has no \"%.200s\", and %s would be lost", c->folder->target,
+                    relative, path);
 }
 
-wmk_status wmk_output_folder_check(const wmk_output_folder *folder)
+wmk_status wmk_output_folder_check(const wmk_output_folder *folder, wmk_folder_skip coming, void *payload)
 {
     struct stat info;
-    tree t = {.root = folder->target, .visit = check_kept, .payload = (void *)(uintptr_t)folder};
+    checking c = {folder, coming, payload};
+    tree t = {.root = folder->target, .visit = check_kept, .payload = &c};
     if (lstat(folder->target, &info) != 0) return errno == ENOENT ? WMK_OK : wmk_fail_errno("%s", folder->target);
     return folder->replace ? walk_root(&t) : exists(folder->target);
 }
@@ -268,7 +278,7 @@ wmk_status wmk_output_folder_check(const wmk_output_folder *folder)
 static wmk_status put_in_place(const wmk_output_folder *folder, bool *exchanged)
 {
     struct stat info;
-    WMK_TRY(wmk_output_folder_check(folder));
+    WMK_TRY(wmk_output_folder_check(folder, NULL, NULL));
     *exchanged = lstat(folder->target, &info) == 0;
     if (renameat2(AT_FDCWD, folder->temporary, AT_FDCWD, folder->target, *exchanged ? RENAME_EXCHANGE : RENAME_NOREPLACE) == 0) return WMK_OK;
     if (errno == EEXIST) return exists(folder->target);

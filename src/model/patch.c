@@ -72,7 +72,7 @@ static wmk_status copy_folder(wmk_patch *patch, const char *path, bool replace)
         free(target);
         WMK_TRY(status);
     }
-    WMK_TRY(wmk_output_folder_check(patch->folder)); /* before the work, not only after it */
+    WMK_TRY(wmk_output_folder_check(patch->folder, is_model_file, patch)); /* before the work, not only after it */
     return model->is_folder ? wmk_strdup(&patch->path, folder) : wmk_format(&patch->path, "%s/%s", folder, name_in_folder(model, 0));
 }
 

@@ -122,7 +122,7 @@ static void appears_at_commit(void **state)
     wmk_output_folder *folder = begin("new", false);
     add(folder, "a", "first");
     assert_false(is_there("new"));
-    assert_ok(wmk_output_folder_check(folder));
+    assert_ok(wmk_output_folder_check(folder, NULL, NULL));
     assert_ok(wmk_output_folder_commit(folder));
     assert_holds("new/a", "first");
     assert_int_equal(mode_of("new"), 0755);
@@ -208,7 +208,7 @@ static void what_exists_is_kept(void **state)
     add(folder, "a", "ours");
     make_folder("late");
     put("late/a", "someone else's");
-    assert_fails(wmk_output_folder_check(folder), WMK_ERROR_EXISTS, "exists already");
+    assert_fails(wmk_output_folder_check(folder, NULL, NULL), WMK_ERROR_EXISTS, "exists already");
     assert_fails(wmk_output_folder_commit(folder), WMK_ERROR_EXISTS, "late: exists already");
     assert_holds("late/a", "someone else's");
     assert_int_equal(entries("."), 4);
@@ -223,11 +223,13 @@ static void replaced_whole(void **state)
     assert_int_equal(symlink("old", "link"), 0);
     for (int i = 0; i < 2; i++) { /* by its name, and through a link, which stays one */
         wmk_output_folder *folder = begin(i ? "link" : "old/", true);
-        add(folder, "a", i ? "newer" : "new");
-        add(folder, "b", "more");
         char path[512];
         snprintf(path, sizeof path, "%s/sub", wmk_output_folder_path(folder));
         make_folder(path);
+        assert_fails(wmk_output_folder_check(folder, NULL, NULL), WMK_ERROR_EXISTS, i ? "old/" : "old/a would be lost");
+        if (i == 0) assert_ok(wmk_output_folder_check(folder, skip_named, (void *)"a"));
+        add(folder, "a", i ? "newer" : "new");
+        add(folder, "b", "more");
         assert_holds("old/a", i ? "new" : "old");
         assert_ok(wmk_output_folder_commit(folder));
         assert_holds("old/a", i ? "newer" : "new");
@@ -249,7 +251,9 @@ static void nothing_is_lost(void **state)
     put("home/papers/thesis", "years of work");
     wmk_output_folder *folder = begin("home", true);
     add(folder, "a", "new");
-    assert_fails(wmk_output_folder_check(folder), WMK_ERROR_EXISTS, "has no \"papers\"");
+    assert_fails(wmk_output_folder_check(folder, NULL, NULL), WMK_ERROR_EXISTS, "has no \"papers\"");
+    assert_fails(wmk_output_folder_check(folder, skip_named, (void *)"papers"), WMK_ERROR_EXISTS,
+                 "has no \"papers\""); /* a folder is no file to come */
     assert_fails(wmk_output_folder_commit(folder), WMK_ERROR_EXISTS, "home/papers would be lost");
     assert_holds("home/a", "old");
     assert_holds("home/papers/thesis", "years of work");
