@@ -16,7 +16,8 @@ typedef struct wmk_targets {
 } wmk_targets;
 WMK_EXPORT void wmk_targets_free(wmk_targets *targets); /* frees the contents; a zeroed struct is allowed */
 
-/* Every tensor of `model` that can carry a mark: a float tensor of rank >= 2 with a layout. UNSUPPORTED is never returned for a tensor that cannot: it is left out. */
+/* Every tensor of `model` that can carry a mark: of rank >= 2, with a layout and values that can be written; of tensors that share their bytes the first. UNSUPPORTED is never
+ * returned for a tensor that cannot: it is left out. */
 WMK_EXPORT wmk_status wmk_targets_of_model(wmk_targets *out, const wmk_model *model);
 
 /* Picks from `from`, in its order, what any of the comma-separated `selectors` names: a tensor's full name; a glob (* ? [..]); `conv` (rank >= 3), `linear` (rank 2), `all`;
@@ -24,31 +25,69 @@ WMK_EXPORT wmk_status wmk_targets_of_model(wmk_targets *out, const wmk_model *mo
  * MISSING: a selector that matches nothing (the message lists what there is). */
 WMK_EXPORT wmk_status wmk_targets_select(wmk_targets *out, const wmk_targets *from, const char *selectors);
 
+/* One target whose tensor has another name in the model that is looked at. */
+typedef struct wmk_rename {
+    const char *target, *tensor; /* the key's name, the model's; borrowed */
+    unsigned line;               /* for messages: where in a file it is written; 0: nowhere */
+} wmk_rename;
+
+/* Renames read from a file. */
+typedef struct wmk_renames {
+    wmk_rename *rename; /* [count]; names owned */
+    size_t count;
+} wmk_renames;
+/* Lines `key-name = model-name` (white space around is dropped; empty lines and those that begin with # say nothing), or a JSON object {"key-name": "model-name", ...}.
+ * INPUT, with the line: no such line, a name twice, more than 16 MiB; MISSING, SYSTEM: no such file; MEMORY. */
+WMK_EXPORT wmk_status wmk_renames_read(wmk_renames *out, const char *path);
+WMK_EXPORT void wmk_renames_free(wmk_renames *renames); /* frees the contents; a zeroed struct is allowed */
+
 typedef struct wmk_verify_options {
     size_t struct_size;
     const char *tensor; /* NULL, or: read a one-target key from this tensor instead of the key's name (counted in tries: 1) */
-    bool any_tensor;    /* a one-target key is tried on every tensor of the same shape; every try is paid for */
-    uint64_t tries;     /* factor for choices made elsewhere (keys, files); >= 1 */
+    bool
+        any_tensor; /* names mean nothing: every target takes, of the tensors whose shape fits, the one that speaks loudest for the key; every choice is paid for */
+    uint64_t tries; /* factor for choices made elsewhere (keys, files); >= 1 */
     double threshold_bits;
     uint32_t redraws;
+    const wmk_rename *map; /* [map_count] goes before every other way to find a tensor; ignored by any_tensor */
+    size_t map_count;
 } wmk_verify_options;
 #define WMK_VERIFY_OPTIONS_INIT                                                                                                                      \
     {                                                                                                                                                \
-        sizeof(wmk_verify_options), NULL, false, 1, WMK_THRESHOLD_BITS_DEFAULT, WMK_REDRAWS_DEFAULT                                                  \
+        sizeof(wmk_verify_options), NULL, false, 1, WMK_THRESHOLD_BITS_DEFAULT, WMK_REDRAWS_DEFAULT, NULL, 0                                         \
     }
+
+/* How a target's tensor was found. */
+typedef enum wmk_match_how {
+    WMK_MATCH_NONE = 0,
+    WMK_MATCH_EXACT = 1,   /* it has the target's name */
+    WMK_MATCH_MAP = 2,     /* the caller said so */
+    WMK_MATCH_ALIAS = 3,   /* the network has the target's name for it */
+    WMK_MATCH_RENAMED = 4, /* its name differs from the target's in the ways in which programs rename weights */
+    WMK_MATCH_SHAPE = 5    /* any_tensor */
+} wmk_match_how;
+WMK_EXPORT const char *wmk_match_how_name(wmk_match_how how); /* "exact", "map", "alias", "renamed", "shape"; "none" */
+
+typedef struct wmk_matched {
+    char *target, *tensor; /* names in the key and in the model, owned */
+    wmk_match_how how;
+} wmk_matched;
 
 typedef struct wmk_verification {
     wmk_evidence evidence;
     wmk_reading *reading; /* owned */
-    char **tensors;       /* [tensor_count] names of the tensors read, owned */
+    char **tensors;       /* [tensor_count] names of the tensors read, owned by `matched` */
+    wmk_matched *matched; /* [tensor_count] the same with how they were found */
     size_t tensor_count;
-    size_t tensors_missing;
+    size_t tensors_missing; /* not there, of another shape, or of values that cannot be read */
 } wmk_verification;
 WMK_EXPORT void wmk_verification_free(wmk_verification *verification); /* frees the contents; a zeroed struct is allowed */
 
-/* Looks for `key` in `model`. Targets are found by name; missing ones are erasures (MISSING when none is there); a shape that differs is MISMATCH.
- * ARGUMENT: an option out of its range, `tensor` and `any_tensor` together, either for a key of several tensors. Other statuses as wmk_mark_verify.
- * The caller frees *out with wmk_verification_free. */
+/* Looks for `key` in `model`. A target's tensor is found by the options' map, else by its name, by the network's other name for it, or by a name that differs as names do between frameworks
+ * (docs/spec.md, "Targets in another file"); its axes by the container's layout where it knows one. Where both orders of a square matrix's axes are possible and nothing else tells, both
+ * are tried and p is doubled. Tensors that are missing, of another shape or unreadable are erasures; when none is left: MISSING, MISMATCH or UNSUPPORTED, as the first of them is.
+ * MISSING also: a map that names what is not there. ARGUMENT: an option out of its range, `tensor` and `any_tensor` together, `tensor` for a key of several. Other statuses as
+ * wmk_mark_verify and wmk_model_unpack. The caller frees *out with wmk_verification_free. */
 WMK_EXPORT wmk_status wmk_model_verify(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options);
 
 /* Told what the mark changes when that is computed and nothing has appeared at `path` yet. Non-zero: stop here. */

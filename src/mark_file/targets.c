@@ -23,28 +23,60 @@ static wmk_status add(wmk_targets *targets, const wmk_target *target)
     return WMK_OK;
 }
 
-/* A float tensor of rank >= 2 with a layout and at least one element. */
-static bool can_carry(const wmk_tensor_view *view)
+/* Values of rank >= 2 that can be written, with a layout and at least one element. */
+static bool can_carry(const wmk_model_tensor *tensor)
 {
-    if (!wmk_dtype_is_float(view->dtype) || !view->data || view->rank < 2 || !wmk_layout_is_valid(view->layout, view->rank)) return false;
+    const wmk_tensor_view *view = &tensor->view;
+    if (!wmk_tensor_is_writable(view) || (!view->data && !tensor->packed) || view->rank < 2 || !wmk_layout_is_valid(view->layout, view->rank))
+        return false;
     for (uint32_t axis = 0; axis < view->rank; axis++)
         if (view->shape[axis] == 0) return false;
     return true;
+}
+
+static int by_place(const void *left, const void *right)
+{
+    const wmk_model_tensor *a = *(const wmk_model_tensor *const *)left, *b = *(const wmk_model_tensor *const *)right;
+    if (a->file != b->file) return a->file < b->file ? -1 : 1;
+    if (a->offset_bytes != b->offset_bytes) return a->offset_bytes < b->offset_bytes ? -1 : 1;
+    return a < b ? -1 : a > b; /* pointers into one array: the model's order */
+}
+
+/* carries [tensors], which the caller frees. Two names for the same bytes (tied weights) are one place for a mark. */
+static wmk_status find_carriers(bool **carries, const wmk_model *model)
+{
+    const wmk_model_tensor **sorted, *first = wmk_model_tensor_at(model, 0), *last = NULL;
+    size_t count = wmk_model_tensor_count(model), kept = 0;
+    WMK_TRY(wmk_alloc(carries, count, sizeof **carries));
+    WMK_TRY(wmk_alloc(&sorted, count, sizeof *sorted));
+    for (size_t i = 0; i < count; i++)
+        if (can_carry(first + i)) sorted[kept++] = first + i;
+    qsort(sorted, kept, sizeof *sorted, by_place);
+    for (size_t i = 0; i < kept; i++) {
+        if (last && last->file == sorted[i]->file && sorted[i]->offset_bytes - last->offset_bytes < last->size_bytes) continue;
+        last = sorted[i];
+        (*carries)[last - first] = true;
+    }
+    free(sorted);
+    return WMK_OK;
 }
 
 wmk_status wmk_targets_of_model(wmk_targets *out, const wmk_model *model)
 {
     wmk_targets targets = {NULL, 0};
     size_t count = wmk_model_tensor_count(model);
+    bool *carries = NULL;
     wmk_status status = wmk_alloc(&targets.target, count, sizeof *targets.target);
+    if (status == WMK_OK) status = find_carriers(&carries, model);
     for (size_t i = 0; status == WMK_OK && i < count; i++) {
         const wmk_tensor_view *view = &wmk_model_tensor_at(model, i)->view;
-        if (!can_carry(view)) continue;
+        if (!carries[i]) continue;
         wmk_target target = {.name = view->name, .rank = view->rank};
         memcpy(target.layout, view->layout, sizeof target.layout);
         memcpy(target.shape, view->shape, sizeof target.shape);
         status = add(&targets, &target);
     }
+    free(carries);
     if (status == WMK_OK)
         *out = targets;
     else

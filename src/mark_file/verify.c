@@ -3,29 +3,45 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
-#include "mark_file/views.h"
+#include "mark_file/choose.h"
+#include "mark_file/match.h"
 
 void wmk_verification_free(wmk_verification *verification)
 {
-    for (size_t i = 0; i < verification->tensor_count; i++) free(verification->tensors[i]);
+    for (size_t i = 0; i < verification->tensor_count; i++) {
+        free(verification->matched[i].target);
+        free(verification->matched[i].tensor);
+    }
+    free(verification->matched);
     free(verification->tensors);
     wmk_reading_free(verification->reading);
     *verification = (wmk_verification){0};
 }
 
-/* Reads `views` and fills *out with the evidence, the reading and the names of the views that have data. */
-static wmk_status judge(wmk_verification *out, const wmk_key *key, const wmk_tensor_view *views, size_t count, uint64_t tries,
-                        const wmk_verify_options *options)
+static wmk_status list_matched(wmk_verification *out, const wmk_match *match)
 {
-    wmk_verification found = {0};
-    wmk_status status = wmk_mark_verify(&found.evidence, &found.reading, key, views, tries, options->threshold_bits, options->redraws);
-    if (status == WMK_OK) status = wmk_alloc(&found.tensors, count, sizeof *found.tensors);
-    for (size_t i = 0; status == WMK_OK && i < count; i++) {
-        if (!views[i].data)
-            found.tensors_missing++;
-        else if ((status = wmk_strdup(&found.tensors[found.tensor_count], views[i].name)) == WMK_OK)
-            found.tensor_count++;
+    WMK_TRY(wmk_alloc(&out->tensors, match->count, sizeof *out->tensors));
+    WMK_TRY(wmk_alloc(&out->matched, match->count, sizeof *out->matched));
+    for (size_t t = 0; t < match->count; t++) {
+        if (!match->views[t].data) continue;
+        wmk_matched *matched = &out->matched[out->tensor_count++];
+        WMK_TRY(wmk_strdup(&matched->target, wmk_key_target(match->key, t)->name));
+        WMK_TRY(wmk_strdup(&matched->tensor, wmk_model_tensor_at(match->model, match->tensor[t])->view.name));
+        matched->how = match->how[t];
+        out->tensors[out->tensor_count - 1] = matched->tensor;
     }
+    return WMK_OK;
+}
+
+/* Reads the views and fills *out with the evidence, the price paid, the reading and the names. */
+static wmk_status judge(wmk_verification *out, const wmk_match *match, const wmk_price *price, const wmk_verify_options *options)
+{
+    wmk_verification found = {.tensors_missing = match->missing};
+    wmk_status status =
+        wmk_mark_verify(&found.evidence, &found.reading, match->key, match->views, options->tries, options->threshold_bits, options->redraws);
+    for (size_t i = 0; status == WMK_OK && i < price->count; i++)
+        status = wmk_evidence_pay(&found.evidence, price->factor[i], options->threshold_bits);
+    if (status == WMK_OK) status = list_matched(&found, match);
     if (status == WMK_OK)
         *out = found;
     else
@@ -33,74 +49,42 @@ static wmk_status judge(wmk_verification *out, const wmk_key *key, const wmk_ten
     return status;
 }
 
-static wmk_status by_name(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options)
+static wmk_status find(wmk_match *match, wmk_price *price, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options)
 {
-    size_t count = wmk_key_target_count(key), missing;
-    wmk_tensor_view *views;
-    WMK_TRY(wmk_alloc(&views, count, sizeof *views));
-    wmk_status status = wmk_views_of_key(views, &missing, model, key, count);
-    if (status == WMK_OK) status = wmk_fail_in_model(judge(out, key, views, count, options->tries, options), model);
-    free(views);
-    return status;
-}
-
-static wmk_status one_tensor(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options)
-{
-    const wmk_model_tensor *tensor = wmk_model_find(model, options->tensor);
-    if (!tensor) return wmk_no_such_tensor(model, options->tensor);
-    wmk_tensor_view view = wmk_view_for_target(&tensor->view, wmk_key_target(key, 0));
-    return wmk_fail_in_model(judge(out, key, &view, 1, options->tries, options), model);
-}
-
-/* True when `a` says more: log p decides, z where both are at its end. */
-static bool is_stronger(const wmk_evidence *a, const wmk_evidence *b) { return a->log10_p != b->log10_p ? a->log10_p < b->log10_p : a->z > b->z; }
-
-/* The strongest of all tensors of the target's shape. All of them are paid for, also those that turn out to be unreadable (a NaN somewhere else in a model must not
- * hide the mark); only when none can be read is that the answer. */
-static wmk_status any_tensor(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options)
-{
-    const wmk_target *target = wmk_key_target(key, 0);
-    size_t count = wmk_model_tensor_count(model);
-    uint64_t candidates = 0, tries;
-    for (size_t i = 0; i < count; i++) candidates += wmk_view_fits(&wmk_model_tensor_at(model, i)->view, target);
-    if (candidates == 0)
-        return wmk_fail(WMK_ERROR_MISSING, "%s: no float tensor has the shape of the key's \"%s\"", wmk_model_path(model), target->name);
-    if (!wmk_mul_u64(candidates, options->tries, &tries)) return wmk_fail(WMK_ERROR_ARGUMENT, "verify: 2^64 tries or more");
-    wmk_verification best = {0};
-    wmk_status status = WMK_OK;
-    for (size_t i = 0; i < count; i++) {
-        const wmk_model_tensor *tensor = wmk_model_tensor_at(model, i);
-        wmk_verification next;
-        if (!wmk_view_fits(&tensor->view, target)) continue;
-        wmk_tensor_view view = wmk_view_for_target(&tensor->view, target);
-        status = judge(&next, key, &view, 1, tries, options);
-        if (status == WMK_ERROR_INPUT) continue;
-        if (status != WMK_OK) break;
-        if (best.reading && !is_stronger(&next.evidence, &best.evidence)) {
-            wmk_verification_free(&next);
-            continue;
-        }
-        wmk_verification_free(&best);
-        best = next;
+    if (options->any_tensor) {
+        WMK_TRY(wmk_match_begin(match, model, key));
+        return wmk_choose_any(match, price);
     }
-    if (best.reading && (status == WMK_OK || status == WMK_ERROR_INPUT)) {
-        *out = best;
-        return WMK_OK;
-    }
-    wmk_verification_free(&best);
-    return wmk_fail_in_model(status, model);
+    wmk_rename one = {wmk_key_target(key, 0)->name, options->tensor, 0};
+    WMK_TRY(options->tensor ? wmk_match_by_name(match, model, key, &one, 1, false)
+                            : wmk_match_by_name(match, model, key, options->map, options->map_count, false));
+    return wmk_choose_orders(match, price);
 }
 
-wmk_status wmk_model_verify(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options)
+static wmk_status check(const wmk_key *key, const wmk_verify_options *options)
 {
     if (options->struct_size != sizeof *options)
         return wmk_fail(WMK_ERROR_ARGUMENT, "verify options of %zu bytes, this library's are %zu: use WMK_VERIFY_OPTIONS_INIT", options->struct_size,
                         sizeof *options);
     if (options->tries == 0 || !(options->threshold_bits > 0)) return wmk_fail(WMK_ERROR_ARGUMENT, "verify: tries and threshold must be above 0");
-    if (!options->tensor && !options->any_tensor) return by_name(out, model, key, options);
     if (options->tensor && options->any_tensor) return wmk_fail(WMK_ERROR_ARGUMENT, "verify: one tensor is named and any is asked for");
-    if (wmk_key_target_count(key) != 1)
-        return wmk_fail(WMK_ERROR_ARGUMENT, "verify: only a key of one tensor can be read from another one; this key has %zu",
+    if (options->tensor && wmk_key_target_count(key) != 1)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "verify: only a key of one tensor can be read from another one; this key has %zu: a map names them",
                         wmk_key_target_count(key));
-    return options->tensor ? one_tensor(out, model, key, options) : any_tensor(out, model, key, options);
+    return WMK_OK;
+}
+
+wmk_status wmk_model_verify(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options)
+{
+    wmk_match match = {0};
+    wmk_price price = {NULL, 0};
+    WMK_TRY(check(key, options));
+    wmk_status status = find(&match, &price, model, key, options);
+    if (status == WMK_OK) {
+        status = judge(out, &match, &price, options);
+        if (status != WMK_OK) status = wmk_fail_within(status, "%s", wmk_model_path(model));
+    }
+    free(price.factor);
+    wmk_match_free(&match);
+    return status;
 }

@@ -1,0 +1,10 @@
+/* mark_file/find.h - which tensor of a model has a target's name, or one that means the same. */
+#ifndef WMK_MARK_FILE_FIND_H
+#define WMK_MARK_FILE_FIND_H
+
+#include "mark_file/match.h"
+
+/* Fills match->tensor, how and fit of the targets that have none yet. */
+wmk_status wmk_find_by_name(wmk_match *match);
+
+#endif
