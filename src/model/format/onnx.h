@@ -1,5 +1,5 @@
 /* model/format/onnx.h - what the files that read ONNX share. onnx.c finds graphs and tensors, onnx_tensor.c reads one tensor, onnx_graph.c asks the operators what a tensor is to them,
- * onnx_codec.c has the ways to read values that are no plain run of floats. Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). */
+ * onnx_quantised.c gives quantised tensors their scales, onnx_codec.c has the ways to read values that are no plain run of floats. Field numbers are those of onnx.proto (https://github.com/onnx/onnx/blob/main/onnx/onnx.proto). */
 #ifndef WMK_MODEL_FORMAT_ONNX_H
 #define WMK_MODEL_FORMAT_ONNX_H
 
@@ -117,5 +117,26 @@ extern const wmk_codec wmk_onnx_scaled_codec;
 void wmk_onnx_scaled_join(wmk_onnx_scaled *scaled);
 /* Whether stored numbers of this type can be read. */
 bool wmk_onnx_is_number(wmk_dtype dtype);
+
+/* ---- onnx_quantised.c ---- */
+
+/* Elements; 0 on overflow. */
+uint64_t wmk_onnx_count(const wmk_tensor_view *view);
+
+/* Values of tensor `index` become (stored - zero) * scale, if scale and zero (WMK_ONNX_NONE: 0) are constants that fit it; else nothing happens. `axis`: which one has scales of its own
+ * where there is a row of them; `block`: elements along it that share one, or 0. */
+wmk_status wmk_onnx_set_scaled(wmk_onnx *onnx, size_t index, size_t scale, size_t zero, uint32_t axis, uint64_t block);
+
+/* Rows of blocks of narrow integers in bytes, as MatMulNBits has them: an [n, k] matrix. `pitch`: stored elements a row. Zero points are floats, or bytes of as many bits as the
+ * elements, each row from a byte of its own; without them zero_default. */
+typedef struct wmk_onnx_blocks {
+    size_t tensor, scale, zero;
+    uint64_t n, k, pitch, block;
+    unsigned bits;
+    double zero_default;
+} wmk_onnx_blocks;
+
+/* The tensor becomes that matrix, if all fits. */
+wmk_status wmk_onnx_set_blocks(wmk_onnx *onnx, const wmk_onnx_blocks *blocks, bool *done);
 
 #endif

@@ -124,137 +124,6 @@ static size_t constant(const wmk_onnx *onnx, const node *n, size_t index)
     return value && value->role == WMK_ONNX_CONSTANT && in_order(onnx, value) ? value->tensor : WMK_ONNX_NONE;
 }
 
-/* ---- quantised tensors ---- */
-
-static uint64_t count_of(const wmk_tensor_view *view)
-{
-    uint64_t count = 0;
-    return wmk_product_u64(view->shape, view->rank, &count) ? count : 0;
-}
-
-/* The numbers of tensor `index` as a parameter's data. Those in pieces are unpacked for good: they are few beside their tensor's. False: they cannot be read. */
-static wmk_status parameter_data(wmk_onnx *onnx, size_t index, wmk_onnx_parameter *p, bool *ok)
-{
-    wmk_model_tensor *tensor = &onnx->model->tensors[index];
-    *ok = wmk_onnx_is_number(tensor->view.dtype) && !tensor->view.codec && (tensor->view.data || tensor->packed);
-    if (!*ok) return WMK_OK;
-    tensor->view.layout[0] = '\0'; /* no weight, whatever its rank */
-    p->dtype = tensor->view.dtype;
-    p->data = tensor->view.data;
-    if (!tensor->packed) return WMK_OK;
-    void *bytes;
-    WMK_TRY(wmk_model_unpack(&bytes, onnx->model, index));
-    p->data = bytes;
-    return wmk_model_keep(onnx->model, bytes);
-}
-
-/* How the parameters of shape `of` belong to a tensor's elements: one for all, one for each place of `axis`, or one for each block of `block` elements along `axis` and each
- * place along the other axes (or for all places, where the parameters' extent is 1). False: they do not fit. */
-static bool parameter_strides(const wmk_tensor_view *of, const wmk_tensor_view *view, uint32_t axis, uint64_t block, wmk_onnx_parameter *p)
-{
-    uint64_t stride = 1;
-    if (count_of(of) == 1) return true;
-    if (of->rank == 1 && block == 0) {
-        if (axis >= view->rank || of->shape[0] != view->shape[axis]) return false;
-        p->stride[axis] = 1;
-        return true;
-    }
-    if (of->rank == 2 && view->rank == 3 && block == 0 && of->shape[0] == view->shape[0] && of->shape[1] == view->shape[axis] && axis > 0) {
-        p->stride[0] = of->shape[1]; /* DynamicQuantizeLSTM: a direction's outputs */
-        p->stride[axis] = 1;
-        return true;
-    }
-    if (of->rank != view->rank) return false;
-    for (uint32_t k = of->rank; k-- > 0; stride *= of->shape[k]) {
-        uint64_t places = k == axis && block ? view->shape[k] / block + (view->shape[k] % block != 0) : view->shape[k];
-        if (of->shape[k] != places && of->shape[k] != 1) return false;
-        if (of->shape[k] != 1) p->stride[k] = stride;
-    }
-    return true;
-}
-
-static bool can_be_scaled(const wmk_model_tensor *tensor)
-{
-    return wmk_onnx_is_number(tensor->view.dtype) && !wmk_dtype_is_float(tensor->view.dtype) && !tensor->view.codec &&
-           (tensor->view.data || tensor->packed);
-}
-
-/* Values of tensor `index` become (stored - zero) * scale, if scale and zero (WMK_ONNX_NONE: 0) are constants that fit it. */
-static wmk_status set_scaled(wmk_onnx *onnx, size_t index, size_t scale, size_t zero, uint32_t axis, uint64_t block)
-{
-    wmk_model_tensor *tensors = onnx->model->tensors, *tensor = &tensors[index];
-    bool ok;
-    if (scale == WMK_ONNX_NONE || scale == index || zero == index || !can_be_scaled(tensor)) return WMK_OK;
-    wmk_onnx_scaled q = {.stored = tensor->view.dtype, .rank = tensor->view.rank};
-    memcpy(q.shape, tensor->view.shape, sizeof q.shape);
-    for (uint32_t k = 0; k < WMK_RANK_MAX; k++) q.block[k] = 1;
-    if (block && axis < q.rank) q.block[axis] = block;
-    if (!parameter_strides(&tensors[scale].view, &tensor->view, axis, block, &q.scale)) return WMK_OK;
-    if (zero != WMK_ONNX_NONE && !parameter_strides(&tensors[zero].view, &tensor->view, axis, block, &q.zero)) return WMK_OK;
-    WMK_TRY(parameter_data(onnx, scale, &q.scale, &ok));
-    if (ok && zero != WMK_ONNX_NONE) WMK_TRY(parameter_data(onnx, zero, &q.zero, &ok));
-    if (!ok) return WMK_OK;
-    wmk_onnx_scaled_join(&q);
-    q.pitch = q.shape[q.rank - 1];
-    wmk_onnx_scaled *kept;
-    WMK_TRY(wmk_alloc(&kept, 1, sizeof *kept));
-    *kept = q;
-    WMK_TRY(wmk_model_keep(onnx->model, kept));
-    tensor->view.codec = &wmk_onnx_scaled_codec;
-    tensor->view.codec_context = kept;
-    WMK_TRY(wmk_onnx_bytes(&tensor->view, &tensor->view.data_bytes));
-    return WMK_OK;
-}
-
-/* Rows of blocks of narrow integers in bytes, as MatMulNBits has them: an [n, k] matrix. `pitch`: stored elements a row. Zero points are floats, or bytes of as many bits as the
- * elements, each row from a byte of its own; without them zero_default. */
-typedef struct blocks {
-    size_t tensor, scale, zero;
-    uint64_t n, k, pitch, block;
-    unsigned bits;
-    double zero_default;
-} blocks;
-
-static wmk_status set_blocks(wmk_onnx *onnx, const blocks *b, bool *done)
-{
-    static const wmk_dtype by_bits[9] = {[2] = WMK_U2, [4] = WMK_U4, [8] = WMK_U8};
-    wmk_model_tensor *tensors = onnx->model->tensors, *tensor = &tensors[b->tensor];
-    uint64_t elements, row = b->k / b->block + (b->k % b->block != 0), zero_row = (row * b->bits + 7) / 8, scales, zeros;
-    bool ok;
-    *done = false;
-    if (b->scale == WMK_ONNX_NONE || tensor->view.dtype != WMK_U8 || tensor->view.codec || !(tensor->view.data || tensor->packed)) return WMK_OK;
-    if (!wmk_mul_u64(b->n, b->pitch, &elements) || elements % (8 / b->bits) != 0 || elements / (8 / b->bits) != count_of(&tensor->view))
-        return WMK_OK;
-    if (!wmk_mul_u64(b->n, row, &scales) || count_of(&tensors[b->scale].view) != scales) return WMK_OK;
-    wmk_onnx_scaled q = {by_bits[b->bits], 2, {b->n, b->k}, {1, b->block}, b->pitch, {.stride = {row, 1}}, {.stride = {row, 1}}, b->zero_default};
-    WMK_TRY(parameter_data(onnx, b->scale, &q.scale, &ok));
-    if (ok && b->zero != WMK_ONNX_NONE) {
-        WMK_TRY(parameter_data(onnx, b->zero, &q.zero, &ok));
-        zeros = count_of(&tensors[b->zero].view);
-        if (q.zero.dtype == WMK_U8) {
-            ok = ok && zero_row != 0 && zeros % zero_row == 0 && zeros / zero_row == b->n;
-            q.zero.dtype = by_bits[b->bits];
-            q.zero.stride[0] = zero_row * (8 / b->bits);
-        } else {
-            ok = ok && zeros == scales;
-        }
-    }
-    if (!ok || scales == 0) return WMK_OK;
-    wmk_onnx_scaled *kept;
-    WMK_TRY(wmk_alloc(&kept, 1, sizeof *kept));
-    *kept = q;
-    WMK_TRY(wmk_model_keep(onnx->model, kept));
-    WMK_TRY(wmk_onnx_bytes(&tensor->view, &tensor->view.data_bytes));
-    tensor->view.dtype = q.stored;
-    tensor->view.rank = 2;
-    tensor->view.shape[0] = b->n;
-    tensor->view.shape[1] = b->k;
-    tensor->view.codec = &wmk_onnx_scaled_codec;
-    tensor->view.codec_context = kept;
-    *done = true;
-    return WMK_OK;
-}
-
 /* ---- weights ---- */
 
 typedef enum rule { RULE_CONV, RULE_CONV_TRANSPOSE, RULE_RIGHT, RULE_LEFT, RULE_RECURRENT, RULE_RECURRENT_TRANSPOSED, RULE_TABLE } rule;
@@ -357,7 +226,7 @@ static wmk_status use_weight(wmk_onnx *onnx, const node *n, const struct use *us
     size_t zero = constant(onnx, n, use->zero);
     bool zero_lost = zero == WMK_ONNX_NONE && use->zero < n->input_count && n->inputs[use->zero].size > 0;
     if (zero_lost) return WMK_OK; /* a zero point that is not known before the network runs */
-    if (use->scale != NO) return set_scaled(onnx, value->tensor, constant(onnx, n, use->scale), zero, axis, 0);
+    if (use->scale != NO) return wmk_onnx_set_scaled(onnx, value->tensor, constant(onnx, n, use->scale), zero, axis, 0);
     wmk_onnx_value *out = output(onnx, n);
     if (!use->integer || !out) return WMK_OK;
     out->role = WMK_ONNX_ACCUMULATOR;
@@ -374,11 +243,12 @@ static wmk_status use_blocks(wmk_onnx *onnx, const node *n)
     bool grouped = n->input_count > 4 && n->inputs[4].size > 0, done; /* g_idx: columns in another order */
     if (tensor == WMK_ONNX_NONE || rows <= 0 || columns <= 0 || block <= 0 || grouped || (bits != 2 && bits != 4 && bits != 8)) return WMK_OK;
     if (block % (8 / bits) != 0 || columns > INT64_MAX - block || rows > INT32_MAX || columns > INT32_MAX || block > INT32_MAX) return WMK_OK;
-    blocks b = {tensor, constant(onnx, n, 2), constant(onnx, n, 3), (uint64_t)rows, (uint64_t)columns, 0, (uint64_t)block, (unsigned)bits, 0};
+    wmk_onnx_blocks b = {tensor, constant(onnx, n, 2), constant(onnx, n, 3), (uint64_t)rows, (uint64_t)columns, 0, (uint64_t)block, (unsigned)bits,
+                         0};
     if (b.zero == WMK_ONNX_NONE && n->input_count > 3 && n->inputs[3].size > 0) return WMK_OK;
     b.pitch = (b.k + b.block - 1) / b.block * b.block;
     b.zero_default = 1u << (bits - 1);
-    WMK_TRY(set_blocks(onnx, &b, &done));
+    WMK_TRY(wmk_onnx_set_blocks(onnx, &b, &done));
     return done ? set_layout(onnx, n, &(wmk_onnx_value){.tensor = tensor, .permutation = {0, 1}}, "OI") : WMK_OK;
 }
 
@@ -394,11 +264,11 @@ static wmk_status use_gather_blocks(wmk_onnx *onnx, const node *n)
     axis += axis < 0 ? (int64_t)view->rank : 0;
     if (axis < 0 || axis >= (int64_t)view->rank) return WMK_OK;
     WMK_TRY(set_layout(onnx, n, &(wmk_onnx_value){.tensor = tensor}, NULL));
-    if (view->dtype != WMK_U8) return set_scaled(onnx, tensor, scale, zero, (uint32_t)axis, (uint64_t)block);
+    if (view->dtype != WMK_U8) return wmk_onnx_set_scaled(onnx, tensor, scale, zero, (uint32_t)axis, (uint64_t)block);
     if (view->rank != 2 || axis != 1 || view->shape[1] > INT32_MAX) return WMK_OK;
     uint64_t columns = view->shape[1] * (8 / (uint64_t)bits);
-    blocks b = {tensor, scale, zero, view->shape[0], columns, columns, (uint64_t)block, (unsigned)bits, 1u << (bits - 1)};
-    return set_blocks(onnx, &b, &done);
+    wmk_onnx_blocks b = {tensor, scale, zero, view->shape[0], columns, columns, (uint64_t)block, (unsigned)bits, 1u << (bits - 1)};
+    return wmk_onnx_set_blocks(onnx, &b, &done);
 }
 
 /* ---- values that are tensors still ---- */
@@ -410,8 +280,8 @@ static wmk_status follow_dequantize(wmk_onnx *onnx, const node *n)
     size_t scale = constant(onnx, n, 1), zero = constant(onnx, n, 2);
     if (!value || !out) return WMK_OK;
     size_t tensor = value->tensor;
-    if (value->role == WMK_ONNX_ROWS && scale != WMK_ONNX_NONE && count_of(&onnx->model->tensors[scale].view) == 1)
-        return set_scaled(onnx, tensor, scale, zero, 0, 0);
+    if (value->role == WMK_ONNX_ROWS && scale != WMK_ONNX_NONE && wmk_onnx_count(&onnx->model->tensors[scale].view) == 1)
+        return wmk_onnx_set_scaled(onnx, tensor, scale, zero, 0, 0);
     if (value->role != WMK_ONNX_CONSTANT) return WMK_OK;
     int64_t rank = onnx->model->tensors[tensor].view.rank, axis = integer(n, "axis", 1), block = integer(n, "block_size", 0);
     memcpy(out->permutation, value->permutation, sizeof out->permutation);
@@ -421,7 +291,7 @@ static wmk_status follow_dequantize(wmk_onnx *onnx, const node *n)
     axis += axis < 0 ? rank : 0;
     if (axis < 0 || axis >= rank) axis = 0; /* it has no meaning where one scale serves all */
     if (block < 0 || block > INT32_MAX) return WMK_OK;
-    return set_scaled(onnx, tensor, scale, zero, value->permutation[axis], (uint64_t)block);
+    return wmk_onnx_set_scaled(onnx, tensor, scale, zero, value->permutation[axis], (uint64_t)block);
 }
 
 /* QLinearAdd and QLinearMul of com.microsoft: a, its scale, its zero point, b, ... */
@@ -432,7 +302,7 @@ static wmk_status use_terms(wmk_onnx *onnx, const node *n)
         size_t scale = constant(onnx, n, k + 1), zero = constant(onnx, n, k + 2);
         if (!value || (value->role != WMK_ONNX_ROWS && value->role != WMK_ONNX_CONSTANT) || scale == WMK_ONNX_NONE) continue;
         if (zero == WMK_ONNX_NONE && n->input_count > k + 2 && n->inputs[k + 2].size > 0) continue;
-        if (count_of(&onnx->model->tensors[scale].view) == 1) WMK_TRY(set_scaled(onnx, value->tensor, scale, zero, 0, 0));
+        if (wmk_onnx_count(&onnx->model->tensors[scale].view) == 1) WMK_TRY(wmk_onnx_set_scaled(onnx, value->tensor, scale, zero, 0, 0));
     }
     return WMK_OK;
 }
@@ -489,7 +359,7 @@ static wmk_status follow_product(wmk_onnx *onnx, const node *n)
         const wmk_onnx_value *a = input(onnx, n, k), *b = input(onnx, n, 1 - k);
         bool factor = b && (b->role == WMK_ONNX_FACTOR || (b->role == WMK_ONNX_CONSTANT && in_order(onnx, b)));
         if (!factor) continue;
-        if (a && a->role == WMK_ONNX_ACCUMULATOR) return set_scaled(onnx, a->tensor, b->tensor, a->zero, a->axis, 0);
+        if (a && a->role == WMK_ONNX_ACCUMULATOR) return wmk_onnx_set_scaled(onnx, a->tensor, b->tensor, a->zero, a->axis, 0);
         if ((a && a->role != WMK_ONNX_UNKNOWN) || b->role == WMK_ONNX_FACTOR) continue;
         out->role = WMK_ONNX_FACTOR;
         out->tensor = b->tensor;
