@@ -14,7 +14,7 @@ static const struct {
     {0, "\x93NUMPY", 6, "a NumPy array file"},
     {0, "\x1f\x8b", 2, "a gzip file"},
     {0, "\x28\xb5\x2f\xfd", 4, "a zstd file"},
-    {257, "ustar", 5, "a tar archive"},
+    {257, "ustar", 5, "a tar archive (as PyTorch wrote before 0.1.10)"},
 };
 
 static bool contains(const unsigned char *bytes, size_t size, const char *text) { return memmem(bytes, size, text, strlen(text)) != NULL; }
@@ -23,7 +23,6 @@ static bool contains(const unsigned char *bytes, size_t size, const char *text) 
 static const char *zip(const unsigned char *bytes, size_t size)
 {
     if (size > 4096) size = 4096;
-    if (contains(bytes, size, "data.pkl")) return "a PyTorch (zip) file";
     if (contains(bytes, size, ".npy")) return "a NumPy .npz file";
     if (contains(bytes, size, "metadata.json") || contains(bytes, size, "model.weights.h5")) return "a Keras (zip) file";
     return "a zip archive";
@@ -35,6 +34,6 @@ const char *wmk_recognise(const unsigned char *bytes, size_t size)
         if (size >= magics[i].offset + magics[i].size && memcmp(bytes + magics[i].offset, magics[i].bytes, magics[i].size) == 0)
             return magics[i].what;
     if (size >= 4 && memcmp(bytes, "PK\x03\x04", 4) == 0) return zip(bytes, size);
-    if (size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return "a pickle (PyTorch before 1.6)";
+    if (size >= 2 && bytes[0] == 0x80 && bytes[1] >= 2 && bytes[1] <= 5) return "a pickle that PyTorch did not write";
     return NULL;
 }

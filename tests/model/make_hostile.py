@@ -158,7 +158,6 @@ def archive(*names):
     return out.getvalue()
 
 
-case("torch-zip", "unsupported", "looks like a PyTorch (zip) file", archive("archive/data.pkl"), ".pt")
 case("npz", "unsupported", "looks like a NumPy .npz file", archive("a.npy"), ".npz")
 case("keras-zip", "unsupported", "looks like a Keras (zip) file", archive("metadata.json", "config.json"), ".keras")
 case("zip", "unsupported", "looks like a zip archive", archive("readme"), ".zip")

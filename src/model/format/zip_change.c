@@ -25,7 +25,7 @@ static wmk_status put_size(wmk_output *copy, uint64_t record, const wmk_zip_numb
 
 wmk_status wmk_zip_refresh(wmk_output *copy, const wmk_zip_member *member)
 {
-    unsigned char chunk[4096], after[WMK_ZIP_DESCRIPTOR_BYTES_MAX], header[WMK_ZIP_LOCAL_BYTES];
+    unsigned char chunk[CHUNK_BYTES], after[WMK_ZIP_DESCRIPTOR_BYTES_MAX], header[WMK_ZIP_LOCAL_BYTES];
     wmk_zip_fields descriptor;
     uint32_t crc = 0;
     for (uint64_t done = 0; done < member->stored_bytes;) {
