@@ -27,6 +27,9 @@ typedef struct wmk_model_tensor {
  * open ends the process (SIGBUS), as with any mapping; one that is replaced by rename does not. */
 WMK_EXPORT wmk_status wmk_model_open(wmk_model **out, const char *path);
 WMK_EXPORT void wmk_model_close(wmk_model *model); /* NULL allowed */
+/* Whether a file, by its content or failing that by its name, is one that wmk_model_open would try to read: for searching folders. INPUT: no model file, or no file; UNSUPPORTED: a kind that is
+ * known and not read; others as wmk_model_open. */
+WMK_EXPORT wmk_status wmk_model_probe(const char *path);
 
 /* The bytes of a packed tensor as its view would have them; the caller frees *bytes. INPUT: they are damaged; ARGUMENT: not packed, out of range; MEMORY. */
 WMK_EXPORT wmk_status wmk_model_unpack(void **bytes, const wmk_model *model, size_t index);

@@ -201,6 +201,20 @@ static wmk_status choose(wmk_model_file *file)
     return best > 0 ? WMK_OK : wmk_fail(WMK_ERROR_INPUT, "is not a model file weightmark knows");
 }
 
+wmk_status wmk_model_probe(const char *path)
+{
+    wmk_model_file file = {0};
+    WMK_TRY(wmk_strdup(&file.path, path));
+    wmk_status status = wmk_map_open(&file.map, path);
+    if (status == WMK_OK) {
+        status = choose(&file);
+        if (status != WMK_OK) status = wmk_fail_within(status, "%s", path);
+        wmk_map_close(&file.map);
+    }
+    free(file.path);
+    return status;
+}
+
 static wmk_status open_file(wmk_model *model, uint32_t index)
 {
     wmk_status status = choose(&model->files[index]);
