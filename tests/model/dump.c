@@ -1,6 +1,6 @@
 /* What the library sees in model files, as JSON, for tests in other languages. One line a file:
  *     {"status": "ok", "format": .., "metadata": {..}, "tensors": [{"name", "alias", "dtype", "shape", "layout", "layout_known", "packed", "file", "offset", "size",
- *      "blake2b": of the bytes as the view has them, "values": BLAKE2b of the elements as doubles, row-major, "writable"}]}   or
+ *      "blake2b": of the bytes as the view has them, "values": BLAKE2b of the elements as doubles, row-major, "values_f32": as floats, "writable"}]}   or
  *     {"status": "input", "message": ".."}
  * ("blake2b" and "values" are null where there is no such thing). Paths come as arguments or, without any, as lines on standard input.
  * With --copy IN OUT, the tensors and metadata of IN are written to OUT by wmk_model_write.
@@ -30,17 +30,20 @@ static uint64_t element_count(const wmk_tensor_view *view)
     return count;
 }
 
-static json_t *values_json(const wmk_tensor_view *view)
+/* The elements as doubles, and rounded to floats. */
+static void set_values(json_t *json, const wmk_tensor_view *view)
 {
-    uint64_t count = element_count(view);
+    uint64_t count = view->data && wmk_tensor_is_readable(view) ? element_count(view) : 0;
     double *values = calloc(count + 1, sizeof *values);
-    if (!values || wmk_tensor_values(view, values) != WMK_OK) {
-        free(values);
-        return json_null();
+    bool there = values && wmk_tensor_values(view, values) == WMK_OK;
+    json_object_set_new(json, "values", there ? hash_json(values, count * sizeof *values) : json_null());
+    float *narrow = (float *)(void *)values;
+    for (uint64_t i = 0; i < count; i++) {
+        float value = (float)values[i]; /* element i of narrow begins where no later double does */
+        memcpy(narrow + i, &value, sizeof value);
     }
-    json_t *json = hash_json(values, count * sizeof *values);
+    json_object_set_new(json, "values_f32", there ? hash_json(narrow, count * sizeof *narrow) : json_null());
     free(values);
-    return json;
 }
 
 static json_t *tensor_json(const wmk_model *model, size_t index)
@@ -59,7 +62,7 @@ static json_t *tensor_json(const wmk_model *model, size_t index)
                              (json_int_t)tensor->size_bytes, "writable", (int)wmk_tensor_is_writable(&view), "damage", damage);
     size_t bytes = unpacked || view.data_bytes ? view.data_bytes : tensor->size_bytes;
     json_object_set_new(json, "blake2b", view.data ? hash_json(view.data, bytes) : json_null());
-    json_object_set_new(json, "values", view.data ? values_json(&view) : json_null());
+    set_values(json, &view);
     free(unpacked);
     return json;
 }
