@@ -163,7 +163,7 @@ static wmk_status take_rms(wmk_vector *v, size_t t, const char *name)
 {
     const wmk_place *place = &v->place[t];
     double *rms = v->rms + place->filter, *inverse = v->inverse + place->filter;
-    wmk_view_filter_squares(&v->views[t], place, rms);
+    wmk_view_filter_squares(&v->views[t], place, rms, v->traffic);
     for (uint64_t f = 0; f < place->filters; f++) {
         if (!isfinite(rms[f])) return wmk_view_not_finite(&v->views[t], place, name);
         rms[f] = sqrt(rms[f] / (double)place->per_filter);
@@ -172,9 +172,9 @@ static wmk_status take_rms(wmk_vector *v, size_t t, const char *name)
     return WMK_OK;
 }
 
-wmk_status wmk_vector_open(wmk_vector *out, const wmk_key *key, const wmk_tensor_view *views)
+wmk_status wmk_vector_open(wmk_vector *out, const wmk_key *key, const wmk_tensor_view *views, const wmk_traffic *traffic)
 {
-    wmk_vector v = {.views = views, .count = key->target_count, .carrier = key->carrier, .m = key->M};
+    wmk_vector v = {.views = views, .traffic = traffic, .count = key->target_count, .carrier = key->carrier, .m = key->M};
     bool mean = v.carrier == WMK_CARRIER_MEAN;
     v.normalized = !mean || v.count > 1;
     wmk_status status;

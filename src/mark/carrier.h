@@ -7,6 +7,15 @@
 
 enum { WMK_AXIS_D, WMK_AXIS_H, WMK_AXIS_W, WMK_AXIS_I, WMK_AXES };
 
+/* What goes on with the views' bytes, for those who keep memory small, write elsewhere or show progress. Each may be NULL; called by any thread. */
+typedef struct wmk_traffic {
+    void *payload;
+    void (*walked)(void *payload, const void *data, uint64_t bytes); /* were read, and will not be until the next pass */
+    wmk_status (*written)(void *payload, size_t target, uint64_t offset,
+                          uint64_t bytes);                       /* of outputs[target], are as they shall be; one call at a time */
+    wmk_status (*stored)(void *payload, wmk_tensor_view *views); /* sets data [targets] to where what was written is read back from */
+} wmk_traffic;
+
 /* How one view stores one target. Axes that a layout lacks have extent 1. Filter f's canonical position p = ((d H + h) W + w) I + i. */
 typedef struct wmk_place {
     uint64_t extent[WMK_AXES], stride[WMK_AXES]; /* elements; stride: from one index to the next in the view */
@@ -30,10 +39,11 @@ typedef struct wmk_vector {
     double *rms;      /* what the weights were divided by, 0 where there was nothing to divide. mean: [count], 1 when raw; weights: [filters] */
     double *inverse;  /* 1 / rms, 0 for 0 */
     uint64_t weights_read, weights_missing;
+    const wmk_traffic *traffic; /* borrowed; may be NULL */
 } wmk_vector;
 
 /* Checks the views against the key's targets and takes means or root mean squares. Statuses as wmk_mark_read. */
-wmk_status wmk_vector_open(wmk_vector *out, const wmk_key *key, const wmk_tensor_view *views);
+wmk_status wmk_vector_open(wmk_vector *out, const wmk_key *key, const wmk_tensor_view *views, const wmk_traffic *traffic);
 void wmk_vector_close(wmk_vector *vector); /* a zeroed one is allowed */
 
 /* w of columns [column, column + count). Any order of calls; slow next to the tiles of carrier_tile.h where a view is not in canonical order. */
@@ -49,7 +59,7 @@ uint64_t wmk_place_element(const wmk_place *place, uint64_t p, uint64_t filter);
 void wmk_place_positions(const wmk_place *place, uint64_t *position);
 
 /* squares [filters]: the sum of squares of each filter. Threads; the result does not depend on their number. */
-void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place, double *squares);
+void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place, double *squares, const wmk_traffic *traffic);
 /* sums [outer * inner]: the sum over filters, in the view's order. The same. */
 void wmk_view_filter_sums(const wmk_tensor_view *view, const wmk_place *place, double *sums);
 /* Brings a run into the cache that will be read next and that no run before it leads to. */

@@ -8,6 +8,7 @@
 #include "mark/carrier_kernel.h"
 
 #define BLOCK 1024 /* elements converted at a time */
+#define SLAB_BYTES ((uint64_t)64 << 20)
 
 void wmk_view_read(const wmk_tensor_view *view, uint64_t element, size_t count, double *out)
 {
@@ -42,13 +43,13 @@ void wmk_view_fetch(const wmk_tensor_view *view, uint64_t element, size_t count)
     for (size_t i = 0; i < count * size; i += 64) __builtin_prefetch(at + i);
 }
 
-/* Filters [first, last): their elements are one run of the view for each outer index. */
-static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint64_t first, uint64_t last, double *squares)
+/* Adds to filters [first, last) what lies at outer indices [from, to): one run of the view for each of these. */
+static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint64_t first, uint64_t last, uint64_t from, uint64_t to,
+                       double *squares)
 {
     double x[BLOCK];
     bool direct = view->codec == NULL && view->dtype == WMK_F32 && place->inner > 1;
-    for (uint64_t f = first; f < last; f++) squares[f] = 0;
-    for (uint64_t u = 0; u < place->outer; u++) {
+    for (uint64_t u = from; u < to; u++) {
         uint64_t base = (u * place->filters + first) * place->inner;
         if (direct) {
             const unsigned char *row = (const unsigned char *)view->data + base * 4;
@@ -75,13 +76,26 @@ static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint
     }
 }
 
-void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place, double *squares)
+/* Slab after slab, each one stretch of memory: so many outer indices or, where there is one, so many filters. */
+void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place, double *squares, const wmk_traffic *traffic)
 {
-    uint64_t group = place->inner >= BLOCK ? 1 : BLOCK / place->inner, groups = (place->filters + group - 1) / group;
+    uint64_t group = place->inner >= BLOCK ? 1 : BLOCK / place->inner, bytes = wmk_view_bytes(view, place), done = 0;
+    uint64_t rows = place->outer > 1 ? place->outer : place->filters, slab = rows, step;
+    if (traffic != NULL && bytes > SLAB_BYTES) slab = rows / (bytes / SLAB_BYTES) + 1;
+    if (place->outer <= 1) slab = (slab + group - 1) / group * group;
+    for (uint64_t f = 0; f < place->filters; f++) squares[f] = 0;
+    for (uint64_t row = 0; row < rows; row += step) {
+        step = rows - row < slab ? rows - row : slab;
+        bool split = place->outer <= 1;
+        uint64_t begin = split ? row : 0, filters = split ? step : place->filters, groups = (filters + group - 1) / group;
 #pragma omp parallel for schedule(static) if (place->filters * place->per_filter > 16384)
-    for (uint64_t g = 0; g < groups; g++) {
-        uint64_t first = g * group, last = first + group < place->filters ? first + group : place->filters;
-        squares_of(view, place, first, last, squares);
+        for (uint64_t g = 0; g < groups; g++) {
+            uint64_t first = g * group, last = first + group < filters ? first + group : filters;
+            squares_of(view, place, begin + first, begin + last, split ? 0 : row, split ? place->outer : row + step, squares);
+        }
+        uint64_t now = row + step == rows ? bytes : bytes / rows * (row + step); /* about, where a codec lays the values otherwise */
+        if (traffic != NULL && traffic->walked != NULL) traffic->walked(traffic->payload, (const char *)view->data + done, now - done);
+        done = now;
     }
 }
 

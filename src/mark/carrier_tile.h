@@ -17,8 +17,11 @@ typedef struct wmk_strip {
     uint64_t filter;       /* number of the first filter, over all targets */
     size_t count;
     wmk_dtype dtype;
-    const double *shift; /* [count] what wmk_tile_prepare put there for this position; NULL without one */
-    double gain;         /* n / (n - 1) for groups of n positions (wmk_strips); 1 for n = 1 */
+    double *
+        was; /* [count] of views with a codec, in walks that look at what was stored: room where `visit` keeps the old values for `after`; else NULL */
+    const double *stored; /* [count] for `after`: what became of value */
+    const double *shift;  /* [count] what wmk_tile_prepare put there for this position; NULL without one */
+    double gain;          /* n / (n - 1) for groups of n positions (wmk_strips); 1 for n = 1 */
 } wmk_strip;
 /* chunk: in [0, WMK_CHUNKS_MAX); visits of one chunk come one after the other in a fixed order, chunks run at the same time. */
 typedef void (*wmk_strip_visit)(void *payload, uint32_t chunk, const wmk_strip *strip);
@@ -41,9 +44,16 @@ typedef void (*wmk_tile_prepare)(void *payload, const wmk_strips *strips);
 uint32_t wmk_tiles_chunks(const wmk_vector *vector);
 /* Whether tiles can be written: false where the units that a codec stores together cross what a tile can hold. */
 bool wmk_tiles_can_write(const wmk_place *place, const wmk_tensor_view *view);
-/* Visits every weight that is there once. prepare: may be NULL. outputs: NULL, or where the visitor's values go (each in its view's type and order; may be the view's
- * own data). MEMORY. */
-wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, wmk_tile_prepare prepare, wmk_strip_visit visit, void *payload,
-                          void *const *outputs);
+typedef struct wmk_walk {
+    wmk_tile_prepare prepare; /* may be NULL */
+    wmk_strip_visit visit;
+    wmk_strip_visit after; /* NULL, or: shown the same strip again when it was stored through a codec (others are rounded by the visitor itself) */
+    void *payload;
+    void *const *outputs;       /* NULL, or where the visitor's values go, each laid out as its view's data; may be that */
+    uint64_t every;             /* above 1: a sample, each so many-th tile */
+    const wmk_traffic *traffic; /* may be NULL; told nothing of a sample */
+} wmk_walk;
+/* Visits every weight that is there once. MEMORY; what `written` returned. */
+wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, const wmk_walk *walk);
 
 #endif

@@ -54,9 +54,8 @@ bool wmk_embed_raise(wmk_embedding *e, const double *score, int round, double *l
 
 typedef struct held {
     wmk_embedding *e;
-    double *w0, *w;           /* [m] */
-    unsigned char **original; /* [count] the views' bytes where outputs write over them, else NULL */
-    uint16_t *row;            /* [m] where rows share no column */
+    double *w0, *w; /* [m] */
+    uint16_t *row;  /* [m] where rows share no column */
     int8_t *sign;
     wmk_dual dual;
 } held;
@@ -106,7 +105,6 @@ static wmk_status write_target(const held *h, size_t t, void *output, bool exact
     bool mean = v->carrier == WMK_CARRIER_MEAN;
     wmk_tensor_view from = v->views[t];
     uint64_t run = from.codec != NULL ? RUN - RUN % from.codec->granule : RUN;
-    if (h->original[t] != NULL) from.data = h->original[t];
     uint64_t *position = NULL;
     WMK_TRY(wmk_alloc(&position, place->per_filter, sizeof *position));
     wmk_place_positions(place, position);
@@ -194,7 +192,6 @@ static double relative_change(const held *h)
     double changed = 0, original = 0;
     for (size_t t = 0; t < h->e->vector.count; t++) {
         wmk_tensor_view from = h->e->views[t], to = from;
-        if (h->original[t] != NULL) from.data = h->original[t];
         to.data = h->e->outputs[t];
         uint64_t total = h->e->vector.place[t].per_filter * h->e->vector.place[t].filters;
         for (uint64_t element = 0; element < total; element += RUN) {
@@ -215,7 +212,7 @@ static wmk_status summarize(held *h, const wmk_reading *after)
 {
     wmk_embed_summary *s = &h->e->summary;
     double exact = 0, least = INFINITY;
-    WMK_TRY(z_of(h->e, after, &s->z_after, &s->errors_after));
+    WMK_TRY(wmk_embed_judge(h->e, after));
     for (uint32_t j = 0; j < after->T; j++) least = fmin(least, h->e->sign[j] * after->score[j]);
     s->margin_reached = least;
     s->relative_change = relative_change(h);
@@ -283,13 +280,6 @@ static wmk_status open_held(held *h, bool shared)
     }
     WMK_TRY(wmk_alloc(&h->w0, e->vector.m, sizeof *h->w0));
     WMK_TRY(wmk_alloc(&h->w, e->vector.m, sizeof *h->w));
-    WMK_TRY(wmk_alloc(&h->original, e->vector.count, sizeof *h->original));
-    for (size_t t = 0; t < e->vector.count; t++) {
-        if (e->outputs[t] != e->views[t].data) continue;
-        uint64_t bytes = wmk_view_bytes(&e->views[t], &e->vector.place[t]);
-        WMK_TRY(wmk_alloc(&h->original[t], bytes, 1));
-        memcpy(h->original[t], e->views[t].data, bytes);
-    }
     wmk_vector_block(&e->vector, 0, e->vector.m, h->w0);
     return shared ? wmk_dual_open(&h->dual, e, h->w0) : deal_rows(h);
 }
@@ -308,8 +298,6 @@ static wmk_status embed_held(wmk_embedding *e)
     free(h.w);
     free(h.row);
     free(h.sign);
-    for (size_t t = 0; h.original != NULL && t < e->vector.count; t++) free(h.original[t]);
-    free(h.original);
     return status;
 }
 
@@ -341,6 +329,33 @@ static wmk_status check_call(const wmk_key *key, const wmk_tensor_view *views, v
     return WMK_OK;
 }
 
+wmk_status wmk_embed_check_before(wmk_embedding *e)
+{
+    WMK_TRY(z_of(e, e->before, &e->summary.z_before, &e->summary.errors_before));
+    for (uint32_t j = 0; !e->options->eq6 && j < e->key->T; j++)
+        if (e->before->erased[j] && e->key->scheme != WMK_SCHEME_DIRECT && e->key->scheme != WMK_SCHEME_DIFF) return wmk_embed_impossible(e, j, 0);
+    return WMK_OK;
+}
+
+wmk_status wmk_embed_judge(wmk_embedding *e, const wmk_reading *after) { return z_of(e, after, &e->summary.z_after, &e->summary.errors_after); }
+
+/* Views whose bytes the outputs write over are read from a copy, as targets may have to be raised and the change made again. */
+static wmk_status keep_originals(wmk_tensor_view **out, void ***copies, const wmk_embedding *e)
+{
+    size_t count = e->key->target_count;
+    WMK_TRY(wmk_alloc(out, count, sizeof **out));
+    WMK_TRY(wmk_alloc(copies, count, sizeof **copies));
+    for (size_t t = 0; t < count; t++) {
+        (*out)[t] = e->views[t];
+        if (e->outputs[t] != e->views[t].data) continue;
+        uint64_t bytes = wmk_view_bytes(&e->views[t], &e->vector.place[t]);
+        WMK_TRY(wmk_alloc(&(*copies)[t], bytes, 1));
+        memcpy((*copies)[t], e->views[t].data, bytes);
+        (*out)[t].data = (*copies)[t];
+    }
+    return WMK_OK;
+}
+
 static wmk_status open_embedding(wmk_embedding *e)
 {
     uint32_t T = e->key->T;
@@ -356,25 +371,34 @@ static wmk_status open_embedding(wmk_embedding *e)
     }
     sodium_memzero(b, T);
     free(b);
-    WMK_TRY(wmk_vector_open(&e->vector, e->key, e->views));
-    WMK_TRY(wmk_vector_read(&e->before, e->key, &e->vector));
-    WMK_TRY(z_of(e, e->before, &e->summary.z_before, &e->summary.errors_before));
-    for (uint32_t j = 0; !e->options->eq6 && j < T; j++)
-        if (e->before->erased[j] && e->key->scheme != WMK_SCHEME_DIRECT && e->key->scheme != WMK_SCHEME_DIFF) return wmk_embed_impossible(e, j, 0);
-    return WMK_OK;
+    return wmk_vector_open(&e->vector, e->key, e->views, e->traffic);
 }
 
-wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
-                          wmk_embed_summary *summary)
+static wmk_status embed_opened(wmk_embedding *e)
+{
+    if (e->key->scheme == WMK_SCHEME_PARTITION && e->key->carrier == WMK_CARRIER_WEIGHTS) return wmk_embed_stream(e);
+    WMK_TRY(wmk_vector_read(&e->before, e->key, &e->vector));
+    WMK_TRY(wmk_embed_check_before(e));
+    return embed_held(e);
+}
+
+wmk_status wmk_mark_embed_into(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
+                               const wmk_traffic *traffic, wmk_embed_summary *summary)
 {
     WMK_TRY(check_call(key, views, outputs, options));
-    wmk_embedding e = {.key = key, .views = views, .outputs = outputs, .options = options};
+    wmk_embedding e = {.key = key, .views = views, .outputs = outputs, .options = options, .traffic = traffic};
+    wmk_tensor_view *pristine = NULL;
+    void **copies = NULL;
     wmk_status status = open_embedding(&e);
+    if (status == WMK_OK) status = keep_originals(&pristine, &copies, &e);
     if (status == WMK_OK) {
-        bool stream = key->scheme == WMK_SCHEME_PARTITION && key->carrier == WMK_CARRIER_WEIGHTS;
-        status = stream ? wmk_embed_stream(&e) : embed_held(&e);
+        e.views = e.vector.views = pristine;
+        status = embed_opened(&e);
     }
     if (status == WMK_OK && summary != NULL) *summary = e.summary;
+    for (size_t t = 0; copies != NULL && t < key->target_count; t++) free(copies[t]);
+    free(copies);
+    free(pristine);
     wmk_reading_free(e.before);
     wmk_vector_close(&e.vector);
     if (e.sign != NULL) sodium_memzero(e.sign, key->T * sizeof *e.sign); /* b */
@@ -382,4 +406,10 @@ wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void
     free(e.margin);
     free(e.cone);
     return status;
+}
+
+wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
+                          wmk_embed_summary *summary)
+{
+    return wmk_mark_embed_into(key, views, outputs, options, NULL, summary);
 }

@@ -3,6 +3,7 @@
 #define WMK_MARK_EMBED_H
 
 #include "mark/carrier.h"
+#include "mark/read.h"
 
 #define WMK_EMBED_ROUNDS 12       /* how often targets are raised after reading back */
 #define WMK_EMBED_FIRST 1.000001  /* the first target over the margin asked for: room for single precision */
@@ -22,7 +23,8 @@ typedef struct wmk_embedding {
     const wmk_tensor_view *views;
     void *const *outputs;
     const wmk_embed_options *options;
-    wmk_vector vector; /* of views */
+    const wmk_traffic *traffic; /* may be NULL */
+    wmk_vector vector;          /* of views */
     wmk_reading *before;
     double *sign;   /* [T] s_j */
     double *margin; /* [T] present targets */
@@ -30,6 +32,14 @@ typedef struct wmk_embedding {
     wmk_embed_summary summary;
 } wmk_embedding;
 
+/* wmk_mark_embed for outputs that are no memory which stays. Its traffic: see there; all may be NULL, and only partition over single weights tells of it. */
+wmk_status wmk_mark_embed_into(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
+                               const wmk_traffic *traffic, wmk_embed_summary *summary);
+
+/* z and errors of `before`; NUMERIC: a bit that cannot be marked. */
+wmk_status wmk_embed_check_before(wmk_embedding *e);
+/* z and errors of what was stored. */
+wmk_status wmk_embed_judge(wmk_embedding *e, const wmk_reading *after);
 /* Raises the targets of the bits whose score_j s_j fell short, more in later rounds; true when none did. *least: the smallest s_j score_j. */
 bool wmk_embed_raise(wmk_embedding *e, const double *score, int round, double *least);
 /* NUMERIC: bit j cannot have its margin. */

@@ -1,4 +1,5 @@
-/* mark/embed_stream.c - partition over single weights: read, try without writing until the margins hold as stored, write. */
+/* mark/embed_stream.c - partition over single weights, whatever their number: read, write panel by panel, read back what was stored; where that lost a margin,
+ * aim higher and write again. Nothing of the weights' size is held in memory. */
 #include <math.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -8,33 +9,23 @@
 #include "base/memory.h"
 #include "mark/carrier_tile.h"
 #include "mark/embed.h"
+#include "mark/embed_rounding.h"
 #include "mark/key.h"
 
 typedef double quad __attribute__((vector_size(32)));
-
-typedef struct row_edit { /* a cone with its row's sign in it */
-    double scale, add;
-} row_edit;
 
 typedef struct stream {
     wmk_embedding *e;
     uint32_t T, chunks;
     bool balanced;
-    row_edit *edit; /* [T] */
-    quad *sum;      /* [chunk][T] see the visitors */
-    /* Sums of squares of the changed filters, relative to their old mean square: integers, so that their order does not matter. */
-    int64_t *squares;                 /* [filters] */
-    double *unit;                     /* [filters] one in these integers */
-    double *inverse;                  /* [filters] 1 / RMS of the changed filter */
-    double (*pending)[WMK_STRIP_MAX]; /* [chunk] sums not yet in `squares` */
-    struct {
-        uint64_t filter;
-        size_t count;
-    } held[WMK_CHUNKS_MAX];
-    double changed[WMK_CHUNKS_MAX], original[WMK_CHUNKS_MAX]; /* ||dW||^2, ||W||^2 */
+    bool codecs;           /* some target has one */
+    wmk_row_sums *first;   /* [T] before */
+    wmk_row_edit *edit;    /* [T] */
+    quad *sum;             /* [chunk][T] {sign * v, v^2, columns, -} of a count; {sign * what rounding took, -, -, -} of an edit */
+    wmk_edit_sums *totals; /* [chunk] */
+    wmk_rounding rounding;
 } stream;
 
-/* {sign * v, v^2, 1, -}: what the projection of a row needs. */
 static void visit_count(void *payload, uint32_t chunk, const wmk_strip *strip)
 {
     const stream *s = payload;
@@ -46,7 +37,7 @@ static void visit_count(void *payload, uint32_t chunk, const wmk_strip *strip)
 }
 
 /* What a row wants of one of its weights, as a change. */
-static inline double wanted(row_edit edit, double value, int8_t sign, double rms) { return (edit.scale - 1) * value + edit.add * sign * rms; }
+static inline double wanted(wmk_row_edit edit, double value, int8_t sign, double rms) { return (edit.scale - 1) * value + edit.add * sign * rms; }
 
 /* The mean change of each group: without it every kernel keeps its sum, and with it what the filter answers to the mean of its input. That mean is far
  * from zero behind a Relu, and its share of the change is what costs accuracy. */
@@ -68,201 +59,216 @@ static void balance(void *payload, const wmk_strips *strips)
     for (size_t i = 0; i < strips->groups * strips->filters; i++) strips->shift[i] *= share;
 }
 
-/* The weights of a strip as they will be: exact, and rounded to the stored type. The gain makes up for what the balance takes from a row's own columns. */
-static void edit_strip(const stream *s, const wmk_strip *strip, double *exact, double *rounded)
+/* One strip, as it was, as it should be, and as it is stored. */
+static void add_up(stream *s, uint32_t chunk, const wmk_strip *strip, const double *was, const double *exact, const double *stored)
 {
+    quad *sum = s->sum + (size_t)chunk * s->T;
+    wmk_edit_sums t = {0};
+    for (size_t i = 0; i < strip->count; i++) {
+        double change = stored[i] - was[i], lost = (exact[i] - stored[i]) * strip->inverse[i];
+        double moved = strip->sign[i] * s->e->sign[strip->row[i]] * change * strip->inverse[i];
+        sum[strip->row[i]][0] += strip->sign[i] * lost;
+        t.changed += change * change;
+        t.original += was[i] * was[i];
+        t.moved += moved;
+        t.moved_squares += moved * moved;
+        t.weights += strip->inverse[i] > 0;
+    }
+    wmk_edit_sums *to = &s->totals[chunk];
+    to->changed += t.changed;
+    to->original += t.original;
+    to->moved += t.moved;
+    to->moved_squares += t.moved_squares;
+    to->weights += t.weights;
+}
+
+/* The weights of a strip as they will be, rounded to a plain type. The gain makes up for what the balance takes from a row's own columns. */
+static void visit_edit(void *payload, uint32_t chunk, const wmk_strip *strip)
+{
+    stream *s = payload;
+    double exact[WMK_STRIP_MAX], stored[WMK_STRIP_MAX];
     const double *rms = s->e->vector.rms + strip->filter;
     for (size_t i = 0; i < strip->count; i++) {
         double change = strip->gain * wanted(s->edit[strip->row[i]], strip->value[i], strip->sign[i], rms[i]);
         exact[i] = strip->value[i] + (strip->shift != NULL ? change - strip->shift[i] : change);
     }
-    if (strip->dtype == WMK_F32) {
-        for (size_t i = 0; i < strip->count; i++) rounded[i] = (double)(float)exact[i];
+    if (strip->was != NULL) { /* its codec rounds it when it is written */
+        memcpy(strip->was, strip->value, strip->count * sizeof *exact);
+        memcpy(strip->value, exact, strip->count * sizeof *exact);
         return;
     }
-    unsigned char stored[WMK_STRIP_MAX * 8];
-    wmk_write_f64(stored, strip->dtype, exact, strip->count);
-    wmk_read_f64(rounded, stored, strip->dtype, strip->count);
+    unsigned char bytes[WMK_STRIP_MAX * 8];
+    wmk_write_f64(bytes, strip->dtype, exact, strip->count);
+    wmk_read_f64(stored, bytes, strip->dtype, strip->count);
+    add_up(s, chunk, strip, strip->value, exact, stored);
+    memcpy(strip->value, stored, strip->count * sizeof *stored);
 }
 
-static void flush(stream *s, uint32_t chunk)
+static void visit_stored(void *payload, uint32_t chunk, const wmk_strip *strip)
 {
-    for (size_t i = 0; i < s->held[chunk].count; i++) {
-        uint64_t f = s->held[chunk].filter + i;
-        double units = s->pending[chunk][i] * s->unit[f];
-        int64_t add = units < 0x1p60 ? llrint(units) : (int64_t)1 << 60; /* so much is refused afterwards */
-#pragma omp atomic
-        s->squares[f] += add;
-        s->pending[chunk][i] = 0;
-    }
-    s->held[chunk].count = 0;
+    add_up(payload, chunk, strip, strip->was, strip->value, strip->stored);
 }
 
-static void visit_squares(void *payload, uint32_t chunk, const wmk_strip *strip)
-{
-    stream *s = payload;
-    double exact[WMK_STRIP_MAX], rounded[WMK_STRIP_MAX];
-    edit_strip(s, strip, exact, rounded);
-    if (s->held[chunk].filter != strip->filter || s->held[chunk].count != strip->count) {
-        flush(s, chunk);
-        s->held[chunk].filter = strip->filter;
-        s->held[chunk].count = strip->count;
-    }
-    for (size_t i = 0; i < strip->count; i++) {
-        double v = rounded[i] * strip->inverse[i];
-        s->pending[chunk][i] += v * v;
-    }
-}
-
-/* {sign * v', v'^2, sign * (what rounding took), -}, v' over the changed filter's RMS. */
-static void visit_result(void *payload, uint32_t chunk, const wmk_strip *strip)
-{
-    stream *s = payload;
-    double exact[WMK_STRIP_MAX], rounded[WMK_STRIP_MAX], changed = 0, original = 0;
-    const double *inverse = s->inverse + strip->filter;
-    quad *sum = s->sum + (size_t)chunk * s->T;
-    edit_strip(s, strip, exact, rounded);
-    for (size_t i = 0; i < strip->count; i++) {
-        double v = rounded[i] * inverse[i], lost = (exact[i] - rounded[i]) * inverse[i], change = rounded[i] - strip->value[i];
-        sum[strip->row[i]] += (quad){strip->sign[i] * v, v * v, strip->sign[i] * lost, 0};
-        changed += change * change;
-        original += strip->value[i] * strip->value[i];
-    }
-    s->changed[chunk] += changed;
-    s->original[chunk] += original;
-}
-
-static void visit_write(void *payload, uint32_t chunk, const wmk_strip *strip)
-{
-    (void)chunk;
-    double rounded[WMK_STRIP_MAX];
-    edit_strip(payload, strip, strip->value, rounded);
-}
-
-static wmk_tile_prepare preparation(const stream *s) { return s->balanced ? balance : NULL; }
-
-static wmk_status sum_rows(stream *s, wmk_tile_prepare prepare, wmk_strip_visit visit)
+/* One pass; sums of all chunks in those of the first. */
+static wmk_status pass(stream *s, const wmk_walk *walk)
 {
     memset(s->sum, 0, (size_t)s->chunks * s->T * sizeof *s->sum);
-    WMK_TRY(wmk_tiles_walk(s->e->key, &s->e->vector, prepare, visit, s, NULL));
-    for (uint32_t c = 1; c < s->chunks; c++)
+    memset(s->totals, 0, s->chunks * sizeof *s->totals);
+    WMK_TRY(wmk_tiles_walk(s->e->key, &s->e->vector, walk));
+    for (uint32_t c = 1; c < s->chunks; c++) {
         for (uint32_t j = 0; j < s->T; j++) s->sum[j] += s->sum[(size_t)c * s->T + j];
+        s->totals[0].changed += s->totals[c].changed;
+        s->totals[0].original += s->totals[c].original;
+        s->totals[0].moved += s->totals[c].moved;
+        s->totals[0].moved_squares += s->totals[c].moved_squares;
+        s->totals[0].weights += s->totals[c].weights;
+    }
     return WMK_OK;
 }
 
-static wmk_status project_rows(stream *s, const quad *first)
+/* every: 1 for all tiles, which are then final as far as anybody who follows the traffic knows. */
+static wmk_status edit_pass(stream *s, uint64_t every, const wmk_traffic *traffic)
+{
+    return pass(s, &(wmk_walk){.prepare = s->balanced ? balance : NULL,
+                               .visit = visit_edit,
+                               .after = s->codecs ? visit_stored : NULL,
+                               .payload = s,
+                               .outputs = s->codecs || traffic != NULL ? s->e->outputs : NULL,
+                               .every = every,
+                               .traffic = traffic});
+}
+
+static wmk_status count_rows(stream *s)
+{
+    WMK_TRY(pass(s, &(wmk_walk){.visit = visit_count, .payload = s, .traffic = s->e->traffic}));
+    for (uint32_t j = 0; j < s->T; j++) s->first[j] = (wmk_row_sums){s->sum[j][0], s->sum[j][1], s->sum[j][2]};
+    return WMK_OK;
+}
+
+/* What the rows want, before rounding is thought of. */
+static wmk_status project_rows(stream *s)
 {
     for (uint32_t j = 0; j < s->T; j++) {
         wmk_cone cone;
         double sign = s->e->sign[j];
-        if (!wmk_cone_project(&cone, sign * first[j][0], first[j][1], first[j][2], s->e->margin[j]))
-            return wmk_embed_impossible(s->e, j, sqrt(first[j][2]));
-        s->edit[j] = (row_edit){cone.scale, cone.add * sign};
+        const wmk_row_sums *first = &s->first[j];
+        if (!wmk_cone_project(&cone, sign * first->dot, first->squares, first->columns, s->e->margin[j]))
+            return wmk_embed_impossible(s->e, j, sqrt(first->columns));
+        s->edit[j] = (wmk_row_edit){cone.scale, wmk_rounding_ask(&s->rounding, cone.add) * sign};
     }
     return WMK_OK;
 }
 
-static wmk_status new_rms(stream *s)
+/* Learns on a sample how the types that are not exact answer to changes of the size that will be asked for. */
+static wmk_status learn_rounding(stream *s)
 {
+    enum { SAMPLE = 1 << 19, LARGE = 1 << 24 };
+    double largest = 0;
+    bool narrow = false, large = s->e->vector.weights_read > LARGE;
     const wmk_vector *v = &s->e->vector;
-    memset(s->squares, 0, v->filters * sizeof *s->squares);
-    WMK_TRY(wmk_tiles_walk(s->e->key, v, preparation(s), visit_squares, s, NULL));
-    for (uint32_t c = 0; c < s->chunks; c++) flush(s, c);
-    for (size_t t = 0; t < v->count; t++) {
-        const wmk_place *place = &v->place[t];
-        for (uint64_t f = place->filter; f < place->filter + place->filters; f++) {
-            if (s->squares[f] >= (int64_t)1 << 60)
-                return wmk_fail(WMK_ERROR_NUMERIC, "tensor %s: a filter would grow beyond all measure", wmk_view_name(s->e->key, v->views, t));
-            double ratio = sqrt((double)s->squares[f] / s->unit[f] / (double)place->per_filter); /* new RMS over old */
-            s->inverse[f] = ratio > 0 ? v->inverse[f] / ratio : 0;
+    for (size_t t = 0; t < v->count; t++)
+        narrow = narrow || v->views[t].codec != NULL || (v->views[t].dtype != WMK_F32 && v->views[t].dtype != WMK_F64);
+    s->rounding.count = 0;
+    if (!narrow && !(large && s->balanced)) return WMK_OK;
+    WMK_TRY(project_rows(s));
+    for (uint32_t j = 0; j < s->T; j++) largest = fmax(largest, fabs(s->edit[j].add));
+    if (largest == 0) return WMK_OK;
+    static const wmk_traffic nobody = {0};
+    for (double ask = largest / 8; !wmk_rounding_knows(&s->rounding, largest); ask *= WMK_ROUNDING_STEP) {
+        for (uint32_t j = 0; j < s->T; j++) s->edit[j] = (wmk_row_edit){1, ask * s->e->sign[j]};
+        WMK_TRY(edit_pass(s, v->weights_read / SAMPLE, s->codecs ? &nobody : NULL));
+        if (!isfinite(s->totals[0].moved_squares)) { /* beyond what the type holds: for the read-back to say */
+            s->rounding.count = 0;
+            return WMK_OK;
         }
+        wmk_rounding_add(&s->rounding, ask, &s->totals[0]);
     }
+    /* Rows differ in how their weights fall on the grid, and in what the balance takes. Where there are many weights that is little, and writing twice is dear. */
+    for (uint32_t j = 0; large && j < s->T; j++) s->e->margin[j] += wmk_rounding_slack(&s->rounding, largest);
     return WMK_OK;
 }
 
-/* score, and z less what rounding cost it. */
-static void score_rows(stream *s, double *score)
+static wmk_status read_back(stream *s, wmk_reading **out)
 {
+    wmk_status status;
+    wmk_tensor_view *views = NULL;
+    size_t count = s->e->vector.count;
+    WMK_TRY(wmk_alloc(&views, count, sizeof *views));
+    for (size_t t = 0; t < count; t++) {
+        views[t] = s->e->views[t];
+        views[t].data = s->e->outputs[t];
+    }
+    if (s->e->traffic != NULL && s->e->traffic->stored != NULL) WMK_TRY_GOTO(status, s->e->traffic->stored(s->e->traffic->payload, views), done);
+    status = wmk_views_read(out, s->e->key, views, s->e->traffic);
+    if (status == WMK_ERROR_INPUT) status = wmk_fail_within(WMK_ERROR_NUMERIC, "the change does not fit the stored type"); /* the views were finite */
+done:
+    free(views);
+    return status;
+}
+
+/* What was stored keeps all margins, and `after` shows it. */
+static wmk_status summarize(stream *s, const wmk_reading *after, double least)
+{
+    wmk_embed_summary *to = &s->e->summary;
     double lost = 0;
-    for (uint32_t j = 0; j < s->T; j++) {
-        double length = sqrt(s->sum[j][1]);
-        score[j] = length > 0 ? s->sum[j][0] / length : 0;
-        if (length > 0) lost += s->e->sign[j] * s->sum[j][2] / length;
-    }
-    s->e->summary.rounding_z = lost / sqrt(s->T);
-    double changed = 0, original = 0;
-    for (uint32_t c = 0; c < s->chunks; c++) {
-        changed += s->changed[c];
-        original += s->original[c];
-        s->changed[c] = s->original[c] = 0;
-    }
-    s->e->summary.relative_change = original > 0 ? sqrt(changed / original) : 0;
+    for (uint32_t j = 0; j < s->T; j++) lost += s->e->sign[j] * s->sum[j][0] / sqrt(s->first[j].squares);
+    to->margin_reached = least;
+    to->rounding_z = lost / sqrt(s->T);
+    to->relative_change = s->totals[0].original > 0 ? sqrt(s->totals[0].changed / s->totals[0].original) : 0;
+    return wmk_embed_judge(s->e, after);
 }
 
-static wmk_status make_stream(stream *s, wmk_embedding *e)
+static wmk_status fit(stream *s)
 {
-    *s = (stream){.e = e, .T = e->before->T, .chunks = wmk_tiles_chunks(&e->vector)};
-    WMK_TRY(wmk_alloc(&s->edit, s->T, sizeof *s->edit));
-    WMK_TRY(wmk_alloc_aligned(&s->sum, (size_t)s->chunks * s->T * sizeof *s->sum));
-    WMK_TRY(wmk_alloc(&s->squares, e->vector.filters, sizeof *s->squares));
-    WMK_TRY(wmk_alloc(&s->unit, e->vector.filters, sizeof *s->unit));
-    WMK_TRY(wmk_alloc(&s->inverse, e->vector.filters, sizeof *s->inverse));
-    WMK_TRY(wmk_alloc(&s->pending, s->chunks, sizeof *s->pending));
-    for (size_t t = 0; t < e->vector.count; t++)
-        for (uint64_t f = 0; f < e->vector.place[t].filters; f++) /* room for a thousandfold growth */
-            s->unit[e->vector.place[t].filter + f] = exp2(50 - ceil(log2((double)e->vector.place[t].per_filter)));
-    return WMK_OK;
-}
-
-static wmk_status fit(stream *s, const quad *first, double *score)
-{
+    static const wmk_traffic nobody = {0};
     double least = 0;
     for (uint32_t j = 0; j < s->T; j++) s->e->margin[j] = s->e->options->margin * WMK_EMBED_FIRST;
+    WMK_TRY(learn_rounding(s));
     for (int round = 0; round < WMK_EMBED_ROUNDS; round++) {
-        WMK_TRY(project_rows(s, first));
-        WMK_TRY(new_rms(s));
-        WMK_TRY(sum_rows(s, preparation(s), visit_result));
-        score_rows(s, score);
-        if (wmk_embed_raise(s->e, score, round, &least)) {
-            s->e->summary.margin_reached = least;
-            return wmk_tiles_walk(s->e->key, &s->e->vector, preparation(s), visit_write, s, s->e->outputs);
-        }
+        wmk_reading *after = NULL;
+        WMK_TRY(project_rows(s));
+        WMK_TRY(edit_pass(s, 1, s->e->traffic != NULL ? s->e->traffic : &nobody));
+        WMK_TRY(read_back(s, &after));
+        bool all = wmk_embed_raise(s->e, after->score, round, &least);
+        wmk_status status = all ? summarize(s, after, least) : WMK_OK;
+        wmk_reading_free(after);
+        if (all || status != WMK_OK) return status;
     }
     return wmk_embed_short(s->e, least);
 }
 
+static wmk_status make_stream(stream *s, wmk_embedding *e)
+{
+    *s = (stream){.e = e, .T = e->key->T, .chunks = wmk_tiles_chunks(&e->vector)};
+    for (size_t t = 0; t < e->vector.count; t++) {
+        if (e->views[t].codec != NULL) s->codecs = true;
+        if (!wmk_tiles_can_write(&e->vector.place[t], &e->views[t])) return wmk_embed_not_written(e, t);
+    }
+    WMK_TRY(wmk_alloc(&s->first, s->T, sizeof *s->first));
+    WMK_TRY(wmk_alloc(&s->edit, s->T, sizeof *s->edit));
+    WMK_TRY(wmk_alloc(&s->totals, s->chunks, sizeof *s->totals));
+    return wmk_alloc_aligned(&s->sum, (size_t)s->chunks * s->T * sizeof *s->sum);
+}
+
 wmk_status wmk_embed_stream(wmk_embedding *e)
 {
-    for (size_t t = 0; t < e->vector.count; t++)
-        if (e->views[t].codec != NULL) return wmk_embed_not_written(e, t); /* TODO */
     stream s;
-    quad *first = NULL;
-    double *score = NULL;
     wmk_status status;
     WMK_TRY_GOTO(status, make_stream(&s, e), done);
-    WMK_TRY_GOTO(status, wmk_alloc(&score, s.T, sizeof *score), done);
-    WMK_TRY_GOTO(status, wmk_alloc_aligned(&first, s.T * sizeof *first), done);
-    WMK_TRY_GOTO(status, sum_rows(&s, NULL, visit_count), done);
-    memcpy(first, s.sum, s.T * sizeof *first);
+    WMK_TRY_GOTO(status, count_rows(&s), done);
+    WMK_TRY_GOTO(status, wmk_reading_of_sums(&e->before, &e->vector, s.T, s.first), done);
+    WMK_TRY_GOTO(status, wmk_embed_check_before(e), done);
     s.balanced = !e->options->unbalanced;
-    status = fit(&s, first, score);
+    status = fit(&s);
     if (status == WMK_ERROR_NUMERIC && s.balanced) { /* few weights a bit: the sums cannot be kept as well */
         s.balanced = false;
-        status = fit(&s, first, score);
+        status = fit(&s);
     }
-    if (status != WMK_OK) goto done;
-    double z = 0;
-    for (uint32_t j = 0; j < s.T; j++) z += e->sign[j] * score[j];
-    e->summary.z_after = z / sqrt(s.T);
 done:
     if (s.edit != NULL) sodium_memzero(s.edit, s.T * sizeof *s.edit); /* tells b */
+    free(s.first);
     free(s.edit);
+    free(s.totals);
     wmk_free_aligned(s.sum);
-    free(s.squares);
-    free(s.unit);
-    free(s.inverse);
-    free(s.pending);
-    free(score);
-    wmk_free_aligned(first);
     return status;
 }

@@ -147,7 +147,7 @@ wmk_status wmk_mark_verify(wmk_evidence *out, wmk_reading **reading, const wmk_k
 {
     WMK_TRY(check(tries, threshold_bits));
     wmk_vector vector;
-    WMK_TRY(wmk_vector_open(&vector, key, views));
+    WMK_TRY(wmk_vector_open(&vector, key, views, NULL));
     wmk_reading *mine = NULL;
     wmk_evidence e;
     wmk_status status;

@@ -14,11 +14,13 @@
 #define COLUMNS 16384 /* of w held at a time, scheme random */
 #define PIECE 1024    /* of a row of X held at a time */
 
-static wmk_status make_reading(wmk_reading **out, uint32_t T)
+static wmk_status make_reading(wmk_reading **out, uint32_t T, const wmk_vector *vector)
 {
     wmk_reading *r = NULL;
     WMK_TRY(wmk_alloc(&r, 1, sizeof *r));
     r->T = T;
+    r->weights_read = vector->weights_read;
+    r->weights_missing = vector->weights_missing;
     wmk_status status;
     WMK_TRY_GOTO(status, wmk_alloc(&r->y, T, sizeof *r->y), failed);
     WMK_TRY_GOTO(status, wmk_alloc(&r->score, T, sizeof *r->score), failed);
@@ -164,7 +166,7 @@ static wmk_status read_partition(wmk_reading *r, const wmk_key *key, const wmk_v
     if (mean)
         deal_mean(to.sum, key, vector);
     else
-        WMK_TRY_GOTO(status, wmk_tiles_walk(key, vector, NULL, visit_deal, &to, NULL), done);
+        WMK_TRY_GOTO(status, wmk_tiles_walk(key, vector, &(wmk_walk){.visit = visit_deal, .payload = &to, .traffic = vector->traffic}), done);
     for (uint32_t j = 0; j < r->T; j++) {
         pair all = to.sum[j];
         for (uint32_t c = 1; c < chunks; c++) all += to.sum[(size_t)c * r->T + j];
@@ -179,9 +181,7 @@ done:
 wmk_status wmk_vector_read(wmk_reading **out, const wmk_key *key, const wmk_vector *vector)
 {
     wmk_reading *r = NULL;
-    WMK_TRY(make_reading(&r, key->T));
-    r->weights_read = vector->weights_read;
-    r->weights_missing = vector->weights_missing;
+    WMK_TRY(make_reading(&r, key->T, vector));
     wmk_status status;
     switch (key->scheme) {
     case WMK_SCHEME_RANDOM:
@@ -200,10 +200,22 @@ wmk_status wmk_vector_read(wmk_reading **out, const wmk_key *key, const wmk_vect
     return status;
 }
 
-wmk_status wmk_mark_read(wmk_reading **out, const wmk_key *key, const wmk_tensor_view *views)
+wmk_status wmk_reading_of_sums(wmk_reading **out, const wmk_vector *vector, uint32_t T, const wmk_row_sums *sums)
+{
+    WMK_TRY(make_reading(out, T, vector));
+    for (uint32_t j = 0; j < T; j++) {
+        double length = sqrt(sums[j].squares);
+        settle(*out, j, sums[j].dot, length, length, !vector->normalized);
+    }
+    return WMK_OK;
+}
+
+wmk_status wmk_mark_read(wmk_reading **out, const wmk_key *key, const wmk_tensor_view *views) { return wmk_views_read(out, key, views, NULL); }
+
+wmk_status wmk_views_read(wmk_reading **out, const wmk_key *key, const wmk_tensor_view *views, const wmk_traffic *traffic)
 {
     wmk_vector vector;
-    WMK_TRY(wmk_vector_open(&vector, key, views));
+    WMK_TRY(wmk_vector_open(&vector, key, views, traffic));
     wmk_status status = wmk_vector_read(out, key, &vector);
     wmk_vector_close(&vector);
     return status;

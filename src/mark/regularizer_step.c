@@ -37,7 +37,7 @@ static bool take_weights(wmk_regularizer *r, size_t t)
 {
     const wmk_place *place = &r->place[t];
     double *squares = r->squares + place->filter, *inverse = r->inverse + place->filter;
-    wmk_view_filter_squares(&r->views[t], place, squares);
+    wmk_view_filter_squares(&r->views[t], place, squares, NULL);
     bool finite = true;
     for (uint64_t f = 0; f < place->filters; f++) {
         finite = finite && isfinite(squares[f]);

@@ -98,7 +98,7 @@ static int one_kind(const arguments *a, const wmk_targets *targets, const wmk_te
     calibration c;
     int result = 0;
     if (wmk_key_create(&key, &o) != WMK_OK) return fail("key");
-    if (wmk_vector_open(&vector, key, views) != WMK_OK)
+    if (wmk_vector_open(&vector, key, views, NULL) != WMK_OK)
         result = fail("weights");
     else if (calibration_run(&c, key, &vector, a->first, a->keys) != WMK_OK)
         result = fail("reading");

@@ -11,7 +11,7 @@ static void check(const naive_set *set, wmk_scheme scheme, wmk_carrier carrier, 
 {
     wmk_key *key = naive_key(set, scheme, carrier, bits, ones, 1);
     wmk_vector vector;
-    assert_ok(wmk_vector_open(&vector, key, set->view));
+    assert_ok(wmk_vector_open(&vector, key, set->view, NULL));
     calibration c;
     assert_ok(calibration_run(&c, key, &vector, 0, keys));
     assert_int_equal(c.keys, keys);
