@@ -146,13 +146,13 @@ static void read_blocks(const wmk_tensor_view *view, uint64_t element, size_t co
 
 /* ---- writing Q8_0 ---- */
 
-/* A number in [0, 1) that depends on `element` alone: SplitMix64 (Steele, Lea, Flood 2014), its output function. */
+/* A number in [0, 1) that depends on `element` alone: SplitMix64 (Steele, Lea, Flood 2014), its output function. 32 bits: added to a small whole number it is not rounded. */
 static double dither(uint64_t element)
 {
     uint64_t x = (element + 1) * UINT64_C(0x9e3779b97f4a7c15);
     x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
     x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (double)((x ^ x >> 31) >> 11) * 0x1p-53;
+    return (double)(uint32_t)((x ^ x >> 31) >> 32) * 0x1p-32;
 }
 
 /* The scale for values up to `largest`. The present one stays while it wastes less than one bit, so that elements which are not to change do not; else as ggml chooses it
@@ -184,8 +184,9 @@ static void write_block(unsigned char *block, uint64_t element, const double *va
     block[0] = (unsigned char)scale;
     block[1] = (unsigned char)(scale >> 8);
     for (int l = 0; l < SMALL; l++) {
-        double q = d != 0 ? floor(values[l] / d + dither(element + (uint64_t)l)) : 0;
-        block[2 + l] = (unsigned char)(signed char)fmin(fmax(q, -128), 127);
+        double q = d != 0 ? values[l] / d + dither(element + (uint64_t)l) + 128 : 128;
+        q = q > 0 ? q : 0;
+        block[2 + l] = (unsigned char)((q < 255 ? (int)q : 255) - 128);
     }
 }
 
