@@ -316,10 +316,11 @@ uint32_t wmk_zip_crc(uint32_t crc, const void *bytes, uint64_t size) { return (u
 /* A call of inflate takes and gives at most this much. */
 enum { STEP_BYTES = 1 << 30 };
 
-static wmk_status inflate_member(void *bytes, const wmk_zip_member *member, const unsigned char *stored)
+/* The first `wanted` bytes, or all. */
+static wmk_status inflate_member(void *bytes, uint64_t wanted, const wmk_zip_member *member, const unsigned char *stored)
 {
     z_stream stream = {0};
-    uint64_t in = member->stored_bytes, out = member->bytes;
+    uint64_t in = member->stored_bytes, out = wanted;
     unsigned char nothing; /* inflate wants a place also for no bytes */
     int result = inflateInit2(&stream, -MAX_WBITS);
     if (result != Z_OK) return result == Z_MEM_ERROR ? wmk_fail_memory(sizeof stream) : wmk_fail(WMK_ERROR_INTERNAL, "zlib does not start");
@@ -335,22 +336,29 @@ static wmk_status inflate_member(void *bytes, const wmk_zip_member *member, cons
     } while (result == Z_OK);
     inflateEnd(&stream);
     if (result == Z_MEM_ERROR) return wmk_fail_memory(sizeof stream);
+    if (out == 0 && wanted < member->bytes) return WMK_OK;
     if (result != Z_STREAM_END || in != 0 || out != 0)
         return wmk_fail(WMK_ERROR_INPUT, "zip: \"%s\": the deflated bytes are damaged or give another size than %llu bytes", member->name,
                         (unsigned long long)member->bytes);
     return WMK_OK;
 }
 
-wmk_status wmk_zip_read(void *bytes, const wmk_zip_member *member, const wmk_map *map)
+wmk_status wmk_zip_read_begin(void *bytes, uint64_t wanted, const wmk_zip_member *member, const wmk_map *map)
 {
     const unsigned char *stored = map->data + member->offset;
     if (member->method == WMK_ZIP_STORED)
-        memcpy(bytes, stored, member->bytes);
+        memcpy(bytes, stored, wanted);
     else if (member->method == WMK_ZIP_DEFLATED)
-        WMK_TRY(inflate_member(bytes, member, stored));
+        return inflate_member(bytes, wanted, member, stored);
     else
         return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: zip: \"%s\" is compressed by method %u, only deflate is read", member->name,
                         member->method);
+    return WMK_OK;
+}
+
+wmk_status wmk_zip_read(void *bytes, const wmk_zip_member *member, const wmk_map *map)
+{
+    WMK_TRY(wmk_zip_read_begin(bytes, member->bytes, member, map));
     if (wmk_zip_crc(0, bytes, member->bytes) != member->crc)
         return wmk_fail(WMK_ERROR_INPUT, "zip: \"%s\": its checksum is wrong: damaged", member->name);
     return WMK_OK;

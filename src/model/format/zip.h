@@ -31,6 +31,8 @@ void wmk_zip_close(wmk_zip *zip);                                         /* a z
 const wmk_zip_member *wmk_zip_find(const wmk_zip *zip, const char *name); /* NULL: none */
 /* bytes [member->bytes] = the content, inflated where it is deflated, its CRC checked. INPUT: damaged; UNSUPPORTED: another method; MEMORY. */
 wmk_status wmk_zip_read(void *bytes, const wmk_zip_member *member, const wmk_map *map);
+/* bytes [wanted] = the first bytes of the content, of which there are at least so many; the CRC, which is of the whole, is not checked. */
+wmk_status wmk_zip_read_begin(void *bytes, uint64_t wanted, const wmk_zip_member *member, const wmk_map *map);
 
 /* In a copy of the archive: the CRC of a stored member whose bytes were changed in place (local header or data descriptor, and central directory), taken from the copy. */
 wmk_status wmk_zip_refresh(wmk_output *copy, const wmk_zip_member *member);
