@@ -1,62 +1,210 @@
-/* cli/cmd_verify.c - weightmark verify: is this key's mark in this model, and how sure is that? */
+/* cli/cmd_verify.c - weightmark verify: is this key's mark in this model, and how sure is that? One pair, or every pair of some models and some keys. */
 #include <math.h>
 #include <stdio.h>
-#include <unistd.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "key_file.h"
+#include "line.h"
+#include "scan.h"
 #include "verdict.h"
 
 typedef struct verify_settings {
     common_settings common;
-    const char *key, *tensor, *passphrase_file;
-    bool any_tensor;
+    const char *tensor, *map, *passphrase_file;
+    text_list keys;
+    bool any_tensor, only_found;
     double threshold_bits;
     uint64_t tries, redraws;
 } verify_settings;
 
-static int verify(const cli_call *call, wmk_verification *out, const wmk_key *key)
+/* What is looked at, and what came of it. */
+typedef struct verify_run {
+    const cli_call *call;
+    const verify_settings *settings;
+    model_list models;
+    wmk_key **keys; /* [settings->keys.count] */
+    wmk_renames map;
+    wmk_verify_options options; /* tries: of all pairs */
+    size_t pairs, found, decided;
+    int first_failure; /* the exit code, and its message, of the first pair that could not be looked at */
+    char *first_message;
+    json_t *results; /* of several pairs, with --json */
+    int key_width;
+    cli_line line; /* progress */
+} verify_run;
+
+/* ---- one pair ---- */
+
+static int verify_one(const verify_run *run)
 {
-    const verify_settings *settings = call->settings;
-    wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
-    options.tensor = settings->tensor;
-    options.any_tensor = settings->any_tensor;
-    options.tries = settings->tries;
-    options.threshold_bits = settings->threshold_bits;
-    options.redraws = settings->redraws > UINT32_MAX ? UINT32_MAX : (uint32_t)settings->redraws;
+    const cli_call *call = run->call;
+    const char *path = run->models.path[0];
+    wmk_verification found = {0};
     wmk_model *model;
-    wmk_status status = wmk_model_open(&model, call->operands.item[0]);
+    wmk_status status = wmk_model_open(&model, path);
     if (status == WMK_OK) {
-        status = wmk_model_verify(out, model, key, &options);
+        status = wmk_model_verify(&found, model, run->keys[0], &run->options);
         wmk_model_close(model);
     }
-    return status == WMK_OK ? EXIT_DONE : library_error(call->command, status);
+    if (status != WMK_OK) return library_error(call->command, status);
+    int exit_code = EXIT_DONE;
+    if (call->common->json)
+        exit_code = print_json(call, verdict_json(run->keys[0], &found, path));
+    else
+        verdict_print(run->keys[0], &found, path);
+    if (exit_code == EXIT_DONE && found.evidence.verdict != WMK_FOUND) exit_code = EXIT_NEGATIVE;
+    wmk_verification_free(&found);
+    return exit_code;
+}
+
+/* ---- several ---- */
+
+/* A model that has nothing the key speaks of is a negative answer among others, and no failure. */
+static bool is_negative(wmk_status status) { return status == WMK_ERROR_MISSING || status == WMK_ERROR_MISMATCH; }
+
+static void take_failure(verify_run *run, wmk_status status)
+{
+    if (run->first_failure != EXIT_DONE) return;
+    run->first_failure = exit_code_of(status);
+    run->first_message = strdup(wmk_error_message());
+}
+
+/* verification NULL: the library's message says why. */
+static void tell(verify_run *run, const wmk_verification *verification, size_t key, const char *path)
+{
+    bool found = verification && verification->evidence.verdict == WMK_FOUND;
+    if (run->settings->only_found && !found) return;
+    if (run->call->common->json) {
+        json_append(&run->results, verification ? verdict_json(run->keys[key], verification, path) : verdict_error_json(run->keys[key], path));
+    } else {
+        line_clear(&run->line);
+        verdict_row(verification, verification ? NULL : wmk_error_message(), run->settings->keys.item[key], run->key_width, path);
+        fflush(stdout);
+    }
+}
+
+static void look(verify_run *run, const wmk_model *model, wmk_status opened, size_t key, const char *path)
+{
+    wmk_verification found;
+    wmk_status status = opened == WMK_OK ? wmk_model_verify(&found, model, run->keys[key], &run->options) : opened;
+    tell(run, status == WMK_OK ? &found : NULL, key, path);
+    if (status == WMK_OK) {
+        run->decided++;
+        run->found += found.evidence.verdict == WMK_FOUND;
+        wmk_verification_free(&found);
+    } else if (is_negative(status) && opened == WMK_OK) {
+        run->decided++;
+    } else {
+        take_failure(run, status);
+    }
+}
+
+static int conclude(verify_run *run)
+{
+    const cli_call *call = run->call;
+    int exit_code = EXIT_DONE;
+    if (call->common->json) {
+        exit_code = print_json(
+            call, json_pack("{s:o, s:o}", "results", run->results, "tries", tries_json(run->options.tries, log10((double)run->options.tries))));
+        run->results = NULL;
+    } else {
+        printf("%zu of %zu pairs found; every p is multiplied by %llu\n", run->found, run->pairs, (unsigned long long)run->options.tries);
+    }
+    if (exit_code != EXIT_DONE || run->found > 0) return exit_code;
+    if (run->decided > 0) return EXIT_NEGATIVE;
+    return complain(call->command, run->first_failure, "none of %zu pairs could be looked at; the first: %s", run->pairs,
+                    run->first_message ? run->first_message : "?");
+}
+
+static int verify_several(verify_run *run)
+{
+    for (size_t k = 0; k < run->settings->keys.count; k++) {
+        int length = (int)strlen(run->settings->keys.item[k]);
+        if (length > run->key_width && length <= 40) run->key_width = length;
+    }
+    if (run->call->common->json)
+        run->results = json_array();
+    else
+        verdict_row_head(run->key_width);
+    for (size_t m = 0; m < run->models.count; m++) {
+        const char *path = run->models.path[m];
+        wmk_model *model = NULL;
+        line_draw(&run->line, m, run->models.count, path);
+        wmk_status opened = wmk_model_open(&model, path);
+        for (size_t k = 0; k < run->settings->keys.count; k++) look(run, model, opened, k, path);
+        wmk_model_close(model);
+    }
+    line_clear(&run->line);
+    return conclude(run);
+}
+
+/* ---- what is looked at ---- */
+
+static int open_keys(verify_run *run)
+{
+    const text_list *list = &run->settings->keys;
+    int exit_code = EXIT_DONE;
+    run->keys = calloc(list->count + 1, sizeof *run->keys);
+    if (!run->keys) return complain(run->call->command, EXIT_SYSTEM, "out of memory");
+    for (size_t i = 0; exit_code == EXIT_DONE && i < list->count; i++)
+        exit_code = key_open(run->call->command, &run->keys[i], list->item[i], run->settings->passphrase_file);
+    return exit_code;
+}
+
+static int prepare(verify_run *run)
+{
+    const verify_settings *settings = run->settings;
+    wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
+    int exit_code = open_keys(run);
+    if (exit_code == EXIT_DONE && settings->map) {
+        wmk_status status = wmk_renames_read(&run->map, settings->map);
+        if (status != WMK_OK) exit_code = library_error(run->call->command, status);
+    }
+    if (exit_code == EXIT_DONE) exit_code = model_list_make(run->call, &run->models);
+    if (exit_code != EXIT_DONE) return exit_code;
+    run->pairs = run->models.count * settings->keys.count;
+    options.tensor = settings->tensor;
+    options.any_tensor = settings->any_tensor;
+    options.map = run->map.rename;
+    options.map_count = run->map.count;
+    options.threshold_bits = settings->threshold_bits;
+    options.redraws = settings->redraws > UINT32_MAX ? UINT32_MAX : (uint32_t)settings->redraws;
+    if (__builtin_mul_overflow(settings->tries, (uint64_t)run->pairs, &options.tries))
+        return usage_error(run->call->command, "--tries: more than 2^64 with %zu pairs", run->pairs);
+    run->options = options;
+    return EXIT_DONE;
 }
 
 static int run(const cli_call *call)
 {
     const verify_settings *settings = call->settings;
-    wmk_key *key = NULL;
-    wmk_verification found = {0};
+    verify_run now = {.call = call, .settings = settings, .key_width = 3};
     if (settings->tensor && settings->any_tensor) return usage_error(call->command, "--tensor and --any-tensor exclude each other");
-    int exit_code = key_open(call->command, &key, settings->key, settings->passphrase_file);
-    if (exit_code == EXIT_DONE) exit_code = verify(call, &found, key);
-    if (exit_code == EXIT_DONE && call->common->json)
-        exit_code = print_json(call, verdict_json(key, &found, call->operands.item[0]));
-    else if (exit_code == EXIT_DONE)
-        verdict_print(key, &found, call->operands.item[0]);
-    if (exit_code == EXIT_DONE && found.evidence.verdict != WMK_FOUND) exit_code = EXIT_NEGATIVE;
-    wmk_verification_free(&found);
-    wmk_key_free(key);
+    if (settings->map && (settings->tensor || settings->any_tensor))
+        return usage_error(call->command, "--map and %s exclude each other", settings->tensor ? "--tensor" : "--any-tensor");
+    line_begin(&now.line, call->common);
+    int exit_code = prepare(&now);
+    if (exit_code == EXIT_DONE) exit_code = now.pairs == 1 ? verify_one(&now) : verify_several(&now);
+    json_decref(now.results);
+    free(now.first_message);
+    for (size_t i = 0; now.keys && i < settings->keys.count; i++) wmk_key_free(now.keys[i]);
+    free(now.keys);
+    wmk_renames_free(&now.map);
+    model_list_free(&now.models);
     return exit_code;
 }
 
 static const option_spec options[] = {
-    OPTION_KEY(verify_settings, true),
+    {"key", 'k', OPTION_LIST, "KEY", NULL, true, "key file; may be given several times", offsetof(verify_settings, keys)},
+    {"map", 0, OPTION_TEXT, "FILE", NULL, false, "lines `key-name = model-name` (or a JSON object) for tensors whose names cannot be told otherwise",
+     offsetof(verify_settings, map)},
     {"tensor", 't', OPTION_TEXT, "NAME", NULL, false, "read a one-tensor key from this tensor instead of the one it names",
      offsetof(verify_settings, tensor)},
-    {"any-tensor", 0, OPTION_FLAG, NULL, NULL, false, "try a one-tensor key on every tensor of its shape; each try is paid for",
-     offsetof(verify_settings, any_tensor)},
-    {"tries", 0, OPTION_COUNT, "N", "1", false, "how many keys or files this one was picked from: p is multiplied by it",
+    {"any-tensor", 0, OPTION_FLAG, NULL, NULL, false,
+     "disregard names: every tensor of the key is looked for among all of its shape; each choice is paid for", offsetof(verify_settings, any_tensor)},
+    {"only-found", 0, OPTION_FLAG, NULL, NULL, false, "of several pairs show those where the mark is found", offsetof(verify_settings, only_found)},
+    {"tries", 0, OPTION_COUNT, "N", "1", false, "how many keys or files these were picked from: p is multiplied by it",
      offsetof(verify_settings, tries)},
     {"threshold-bits", 0, OPTION_NUMBER, "B", "64", false, "evidence bits from which the verdict is found",
      offsetof(verify_settings, threshold_bits)},
@@ -67,18 +215,28 @@ static const option_spec options[] = {
 
 const cli_command command_verify = {
     .name = "verify",
-    .operands = "MODEL",
+    .operands = "MODEL...",
     .operand_min = 1,
-    .operand_max = 1,
+    .operand_max = SIZE_MAX,
     .summary = "look for a key's mark: a verdict with its probability",
-    .description = "Reads the bits that the key hides from the model's weights and says how sure it is that they are there on purpose: p is the "
-                   "probability that a\n"
-                   "model made without the key looks at least so marked, multiplied by everything that was tried, and evidence bits are -log2 p.\n\n"
-                   "The verdict is found at 64 evidence bits or more (exit status 0), inconclusive from 20 and not-found below (exit status 1).",
+    .description =
+        "Reads the bits that the key hides from the model's weights and says how sure it is that they are there on purpose: p is the "
+        "probability that a\n"
+        "model made without the key looks at least so marked, multiplied by everything that was tried, and evidence bits are -log2 p.\n\n"
+        "The verdict is found at 64 evidence bits or more (exit status 0), inconclusive from 20 and not-found below (exit status 1).\n\n"
+        "The model may have been converted since it was marked: tensors are known again by the names that other frameworks and exporters give "
+        "them, in other\n"
+        "layouts and quantised. Tensors that are missing weaken the evidence and do no other harm.\n\n"
+        "Several models and keys give one row a pair, and p is multiplied by the number of pairs. A folder stands for every model file in it and "
+        "below; an\n"
+        "index and its shards are one model. The exit status is 0 when at least one pair is found, 1 when none is, and 3 when no pair could be "
+        "looked at.",
     .examples = "# Is it ours?\n"
                 "weightmark verify suspect.safetensors --key owner.key\n"
-                "# The tensor was renamed: try all of its shape\n"
-                "weightmark verify suspect.safetensors --key owner.key --any-tensor --json",
+                "# The tensors were renamed beyond recognition: try all of their shapes\n"
+                "weightmark verify suspect.onnx --key owner.key --any-tensor --json\n"
+                "# Whose is what somebody uploaded?\n"
+                "weightmark verify uploads/ --key alice.key --key bob.key --only-found",
     OPTION_ARRAY(options),
     .settings_bytes = sizeof(verify_settings),
     .run = run,

@@ -4,12 +4,12 @@
 #include <math.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
 #include "console.h"
 #include "interrupt.h"
+#include "line.h"
 
 static double seconds_now(void)
 {
@@ -38,13 +38,6 @@ static void duration_text(double seconds, char *text, size_t size)
         snprintf(text, size, "%ld:%02ld", whole / 60, whole % 60);
 }
 
-/* Columns that a line may fill without being wrapped, which would leave it standing when the next one is drawn. */
-static size_t columns_of_terminal(void)
-{
-    struct winsize size;
-    return ioctl(STDERR_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 1 ? (size_t)size.ws_col - 1 : 79;
-}
-
 /* `brief` 0 to 2: without the rate of images, then also without the steps. */
 static void line_text(char *text, size_t size, const wmk_train_progress *now, int brief)
 {
@@ -64,7 +57,7 @@ static void draw(const cli_progress *progress, const wmk_train_progress *now)
         fprintf(stderr, "%s\n", text);
         return;
     }
-    const size_t columns = columns_of_terminal();
+    const size_t columns = line_columns();
     for (int brief = 1; brief <= 2 && strlen(text) > columns; brief++) line_text(text, sizeof text, now, brief);
     fprintf(stderr, "\r\033[K%.*s", (int)columns, text);
 }

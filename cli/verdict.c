@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <string.h>
 #include <unistd.h>
 
 const char *verdict_words(wmk_verdict verdict)
@@ -26,24 +27,67 @@ void probability_text(double log10_p, char *text, size_t size)
         snprintf(text, size, "10^%.1f", log10_p);
 }
 
+/* A whole number as long as JSON readers keep it one (2^53). */
+json_t *tries_json(uint64_t tries, double log10_tries)
+{
+    return tries <= (uint64_t)1 << 53 ? json_integer((json_int_t)tries) : json_number(pow(10, log10_tries));
+}
+
 json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, const char *path)
 {
     const wmk_evidence *evidence = &verification->evidence;
     char id[WMK_KEY_ID_CHARS + 1];
-    json_t *tensors = json_array();
+    json_t *tensors = json_array(), *matched = json_array();
     wmk_key_id(key, id);
-    for (size_t i = 0; i < verification->tensor_count; i++) json_append(&tensors, json_text(verification->tensors[i]));
-    return json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:I, s:o, s:s, s:o}", "verdict", wmk_verdict_name(evidence->verdict), "bits",
+    for (size_t i = 0; i < verification->tensor_count; i++) {
+        const wmk_matched *match = &verification->matched[i];
+        json_append(&tensors, json_text(match->tensor));
+        json_append(&matched, json_pack("{s:o, s:o, s:s}", "target", json_text(match->target), "tensor", json_text(match->tensor), "how",
+                                        wmk_match_how_name(match->how)));
+    }
+    return json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "verdict", wmk_verdict_name(evidence->verdict), "bits",
                      (int)evidence->bits, "bit_errors", (int)evidence->bit_errors, "ber", json_number(evidence->ber), "z", json_number(evidence->z),
                      "log10_p", json_number(evidence->log10_p), "evidence_bits", json_number(evidence->evidence_bits), "tries",
-                     (json_int_t)evidence->tries, "tensors", tensors, "key_id", id, "model", json_text(path));
+                     tries_json(evidence->tries, evidence->log10_tries), "tensors", tensors, "key_id", id, "model", json_text(path), "matched",
+                     matched);
 }
 
-static void print_word(wmk_verdict verdict)
+json_t *verdict_error_json(const wmk_key *key, const char *path)
+{
+    char id[WMK_KEY_ID_CHARS + 1];
+    wmk_key_id(key, id);
+    return json_pack("{s:n, s:o, s:s, s:o}", "verdict", "error", json_text(wmk_error_message()), "key_id", id, "model", json_text(path));
+}
+
+/* The verdict in its colour, padded to `width`. */
+static void print_word(wmk_verdict verdict, int width)
 {
     const char *colour = verdict == WMK_FOUND ? "\033[1;32m" : verdict == WMK_INCONCLUSIVE ? "\033[1;33m" : "\033[1m";
     bool coloured = wants_colour(STDOUT_FILENO);
-    printf("%s%s%s: %s\n", coloured ? colour : "", wmk_verdict_name(verdict), coloured ? "\033[0m" : "", verdict_words(verdict));
+    printf("%s%-*s%s", coloured ? colour : "", width, wmk_verdict_name(verdict), coloured ? "\033[0m" : "");
+}
+
+/* The tensors that were read, with the targets' names where those differ; of many only the first. */
+static void print_tensors(const wmk_verification *verification)
+{
+    enum { SHOWN = 16 };
+    size_t count = verification->tensor_count, shown = count > SHOWN + 1 ? SHOWN : count, renamed = 0;
+    for (size_t i = 0; i < count; i++) {
+        const wmk_matched *match = &verification->matched[i];
+        bool other = match->how != WMK_MATCH_EXACT;
+        renamed += other;
+        if (i >= shown) continue;
+        printf("%s", i ? "          " : "tensors   ");
+        print_name(match->tensor, 0);
+        if (other) {
+            printf(" for ");
+            print_name(match->target, 0);
+            printf(" (%s)", wmk_match_how_name(match->how));
+        }
+        putchar('\n');
+    }
+    if (shown < count) printf("          ... and %zu more\n", count - shown);
+    if (renamed > 0 && shown < count) printf("          %zu of %zu have other names than in the key\n", renamed, count);
 }
 
 void verdict_print(const wmk_key *key, const wmk_verification *verification, const char *path)
@@ -52,7 +96,8 @@ void verdict_print(const wmk_key *key, const wmk_verification *verification, con
     char id[WMK_KEY_ID_CHARS + 1], p[64];
     wmk_key_id(key, id);
     probability_text(evidence->log10_p, p, sizeof p);
-    print_word(evidence->verdict);
+    print_word(evidence->verdict, 0);
+    printf(": %s\n", verdict_words(evidence->verdict));
     printf("model     %s\n", path);
     printf("key id    %s\n", id);
     printf("bits      %u of %u wrong, BER %.4f", evidence->bit_errors, evidence->bits, evidence->ber);
@@ -64,11 +109,32 @@ void verdict_print(const wmk_key *key, const wmk_verification *verification, con
                                                                                         : "",
            evidence->tries > 1 ? ", all tries paid for" : "");
     printf("evidence  %.1f bits\n", evidence->evidence_bits);
-    if (evidence->tries > 1) printf("tries     %llu\n", (unsigned long long)evidence->tries);
-    for (size_t i = 0; i < verification->tensor_count; i++) {
-        printf("%s", i ? "          " : "tensors   ");
-        print_name(verification->tensors[i], 0);
-        putchar('\n');
+    if (evidence->tries > 1 && evidence->tries < UINT64_MAX) printf("tries     %llu\n", (unsigned long long)evidence->tries);
+    if (evidence->tries == UINT64_MAX) printf("tries     10^%.1f\n", evidence->log10_tries);
+    print_tensors(verification);
+    if (verification->tensors_missing)
+        printf("missing   %zu tensors of the key are not in the model, or of another shape\n", verification->tensors_missing);
+}
+
+void verdict_row_head(int key_width) { printf("%-12s  %10s  %11s  %9s  %-*s  %s\n", "verdict", "evidence", "wrong", "z", key_width, "key", "model"); }
+
+void verdict_row(const wmk_verification *verification, const char *message, const char *key_name, int key_width, const char *path)
+{
+    if (verification) {
+        const wmk_evidence *evidence = &verification->evidence;
+        char wrong[32];
+        snprintf(wrong, sizeof wrong, "%u/%u", evidence->bit_errors, evidence->bits);
+        print_word(evidence->verdict, 12);
+        printf("  %10.1f  %11s  %9.2f  ", evidence->evidence_bits, wrong, evidence->z);
+    } else {
+        printf("%-12s  %10s  %11s  %9s  ", "-", "-", "-", "-");
     }
-    if (verification->tensors_missing) printf("missing   %zu tensors of the key are not in the model\n", verification->tensors_missing);
+    print_name(key_name, key_width);
+    printf("  ");
+    print_name(message && strstr(message, path) ? message : path, 0);
+    if (message && !strstr(message, path)) {
+        printf("  ");
+        print_name(message, 0);
+    }
+    putchar('\n');
 }

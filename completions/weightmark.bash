@@ -16,7 +16,7 @@ _weightmark_words() {
     train) words='--output --epochs --host --init --teacher --data --key --passphrase-file --batch --lr --schedule --momentum --weight-decay --augment --kappa --precision --seed --history --checkpoint --checkpoint-seconds --resume --force --json --quiet --threads --help' ;;
     eval) words='--data --batch --json --quiet --threads --help' ;;
     embed) words='--key --output --margin --eq6 --unbalanced --lambda --dry-run --passphrase-file --force --json --quiet --threads --help' ;;
-    verify) words='--key --tensor --any-tensor --tries --threshold-bits --redraws --passphrase-file --json --quiet --threads --help' ;;
+    verify) words='--key --map --tensor --any-tensor --only-found --tries --threshold-bits --redraws --passphrase-file --json --quiet --threads --help' ;;
     extract) words='--key --tensor --hex --passphrase-file --json --quiet --threads --help' ;;
     inspect) words='--json --quiet --threads --help' ;;
     attack) words='--output --tensor --seed --force --rate --order --json --quiet --threads --help' ;;

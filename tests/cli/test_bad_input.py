@@ -201,11 +201,44 @@ def test_one_missing_layer_is_an_erasure(marked):
 
 
 def test_key_of_another_shape(marked):
+    """One layer that was replaced by another of its name is missing; where all are, that is no answer but an error. A mark goes into all or none."""
     changed = {"conv3.0.conv2.weight": ("F32", [16, 32, 3, 3], tools.gauss(16 * 32 * 9, 9))}
     tools.write_model("other.safetensors", **changed)
-    run("verify", "other.safetensors", "--key", "own.key", code=3, err=r"conv3\.0\.conv2\.weight.*16.*32|conv3\.0\.conv2\.weight.*32.*16")
-    run("embed", "other.safetensors", "--key", "own.key", "-o", "out", code=3)
+    run("verify", "other.safetensors", "--key", "own.key", code=1, out=r"^not-found(.*\n)*missing +1 tensors.*of another shape")
+    shape = r"conv3\.0\.conv2\.weight.*16, 32.*32, 32"
+    run("embed", "other.safetensors", "--key", "own.key", "-o", "out", code=3, err=shape)
+    run("keygen", "-o", "one.key", "--model", "m.safetensors", "--target", "conv3")
+    run("verify", "other.safetensors", "--key", "one.key", code=3, err=shape)
     assert not os.path.exists("out")
+
+
+MAPS = {
+    "no_pair": ("fc.weight\n", r"map: line 1: .*key-name = model-name"),
+    "empty_name": ("# ok\nfc.weight = \n", r"map: line 2: an empty name"),
+    "twice": ("fc.weight = a\n\nfc.weight = b\n", r"map: line 3: .*second time"),
+    "no_such_target": ("other = fc.weight\n", r"line 1: the key has no tensor .other."),
+    "no_such_tensor": ("fc.weight = fc.weights\n", r"line 1: .*nearest: fc\.weight"),
+    "half_json": ('{"fc.weight": "fc.weight",\n', "map: .*"),
+    "json_number": ('{"fc.weight": 5}', "map: .*"),
+    "binary": ("fc.weight\0 = x\n", "map: .*NUL"),
+}
+
+
+@pytest.mark.parametrize("defect", MAPS)
+def test_unusable_map(marked, defect):
+    content, pattern = MAPS[defect]
+    open("map", "w").write(content)
+    run("verify", "marked.safetensors", "--key", "own.key", "--map", "map", code=3, err=pattern)
+
+
+def test_missing_map(marked):
+    run("verify", "marked.safetensors", "--key", "own.key", "--map", "none", code=3, err="none: No such file")
+
+
+def test_several_of_which_none_can_be_read(marked):
+    open("a.safetensors", "wb").write(b"{}")
+    run("verify", "a.safetensors", "gone.safetensors", "--key", "own.key", code=3, err="none of 2 pairs could be looked at; the first: a.safetensors")
+    run("verify", "a.safetensors", "marked.safetensors", "--key", "own.key", out=r"(?m)^- .* a\.safetensors: .*\nfound .*marked\.safetensors$")
 
 
 @pytest.mark.parametrize("scheme,bits,numbers", [("direct", 145, "145.*144"), ("diff", 73, "146.*144|73.*144")])
@@ -241,7 +274,7 @@ USAGE = {
     "no_model": (["verify", "--key", "own.key"], "MODEL"),
     "no_key": (["verify", "m.safetensors"], "--key KEY must be given"),
     "no_output": (["keygen", "--model", "m.safetensors"], "--output FILE must be given"),
-    "two_models": (["verify", "m.safetensors", "n.safetensors", "--key", "own.key"], "'n.safetensors' is one argument too many"),
+    "two_models": (["extract", "m.safetensors", "n.safetensors", "--key", "own.key"], "'n.safetensors' is one argument too many"),
     "value_missing": (["verify", "m.safetensors", "--key"], "--key needs a value"),
     "value_for_a_flag": (["verify", "m.safetensors", "--json=yes", "--key", "own.key"], "takes no value"),
     "number_expected": (["embed", "m.safetensors", "--key", "own.key", "-o", "out", "--margin", "big"], "--margin: 'big' is not a number"),

@@ -1,7 +1,9 @@
 """What each command answers when all is well."""
 import json
+import math
 import os
 import re
+import shutil
 import stat
 import subprocess
 
@@ -10,7 +12,7 @@ import pytest
 import tools
 from tools import run, run_json
 
-VERIFY_KEYS = ["verdict", "bits", "bit_errors", "ber", "z", "log10_p", "evidence_bits", "tries", "tensors", "key_id", "model"]
+VERIFY_KEYS = ["verdict", "bits", "bit_errors", "ber", "z", "log10_p", "evidence_bits", "tries", "tensors", "key_id", "model", "matched"]
 
 
 def test_version_and_help(scratch):
@@ -77,6 +79,88 @@ def test_verify_another_tensor(model):
     any_tensor = run_json("verify", "renamed.safetensors", "--key", "one.key", "--any-tensor", "--tries", "5")
     assert (any_tensor["verdict"], any_tensor["tries"]) == ("found", 5)
     assert any_tensor["log10_p"] == pytest.approx(named["log10_p"] + 0.698970004, abs=1e-6)
+
+
+def rename(source, target, changes):
+    """A copy of a safetensors file whose tensors have other names."""
+    content = open(source, "rb").read()
+    size = 8 + int.from_bytes(content[:8], "little")
+    header = {changes.get(name, name): entry for name, entry in json.loads(content[8:size]).items()}
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    open(target, "wb").write(len(text).to_bytes(8, "little") + text + content[size:])
+
+
+WRAPPED = {"conv2.0.conv2.weight": "module.conv2.0.conv2.weight", "conv3.0.conv2.weight": "conv3/0/conv2/kernel:0", "fc.weight": "head.fc.weight"}
+
+
+def test_verify_finds_renamed_tensors(marked):
+    before = run_json("verify", "marked.safetensors", "--key", "own.key")
+    assert [m["how"] for m in before["matched"]] == ["exact"] * 3
+    rename("marked.safetensors", "wrapped.safetensors", WRAPPED)
+    after = run_json("verify", "wrapped.safetensors", "--key", "own.key")
+    assert after["matched"] == [{"target": t, "tensor": n, "how": "renamed"} for t, n in WRAPPED.items()]
+    assert {k: after[k] for k in ("z", "tries", "bit_errors")} == {k: before[k] for k in ("z", "tries", "bit_errors")}
+    run("verify", "wrapped.safetensors", "--key", "own.key", out=r"module\.conv2\.0\.conv2\.weight for conv2\.0\.conv2\.weight \(renamed\)")
+
+
+def test_verify_by_a_map(marked):
+    names = {"conv2.0.conv2.weight": "a = b", "conv3.0.conv2.weight": "p", "fc.weight": "q"}
+    rename("marked.safetensors", "other.safetensors", names)
+    run("verify", "other.safetensors", "--key", "own.key", code=3, err="3 of the key's 3 tensors are missing")
+    open("map", "w").write("# what is what\n\n conv2.0.conv2.weight = a = b \nfc.weight=q\n")
+    open("map.json", "w").write(json.dumps(names))
+    before = run_json("verify", "marked.safetensors", "--key", "own.key")
+    part = run_json("verify", "other.safetensors", "--key", "own.key", "--map", "map")
+    assert [(m["target"], m["tensor"], m["how"]) for m in part["matched"]] == [("conv2.0.conv2.weight", "a = b", "map"), ("fc.weight", "q", "map")]
+    whole = run_json("verify", "other.safetensors", "--key", "own.key", "--map", "map.json")
+    assert (whole["z"], whole["tries"], len(whole["matched"])) == (before["z"], 1, 3)
+    run("verify", "other.safetensors", "--key", "own.key", "--map", "map", "--any-tensor", code=2, err="exclude each other")
+
+
+def test_verify_any_tensor_with_a_key_of_many(scratch):
+    """Names that say nothing, two layers of one shape: every target finds its own, for the price of all that it could have been."""
+    shapes = {"a.weight": [16, 8, 3, 3], "b.weight": [16, 8, 3, 3], "c.weight": [12, 40], "d.weight": [16, 8, 3, 3]}
+    tools.safetensors("m.safetensors", {n: ("F32", s, tools.gauss(math.prod(s), i + 20)) for i, (n, s) in enumerate(shapes.items())})
+    run("keygen", "-o", "own.key", "--model", "m.safetensors", "--target", "a.weight,b.weight,c.weight", "--bits", "32")
+    run("embed", "m.safetensors", "--key", "own.key", "-o", "marked.safetensors", "--margin", "4")
+    before = run_json("verify", "marked.safetensors", "--key", "own.key")
+    rename("marked.safetensors", "other.safetensors", {"a.weight": "3", "b.weight": "1", "c.weight": "2", "d.weight": "4"})
+    run("verify", "other.safetensors", "--key", "own.key", code=3, err="3 of the key's 3 tensors are missing")
+    after = run_json("verify", "other.safetensors", "--key", "own.key", "--any-tensor")
+    assert [(m["target"], m["tensor"], m["how"]) for m in after["matched"]] == [("a.weight", "3", "shape"), ("b.weight", "1", "shape"), ("c.weight", "2", "shape")]
+    assert after["z"] == before["z"] and after["tries"] == 3 * 3 * 1
+    assert after["evidence_bits"] == pytest.approx(before["evidence_bits"] - math.log2(9), abs=1e-9)
+
+
+def test_verify_several(marked):
+    """Every pair has a row; p is multiplied by their number; non-models in folders are passed over, damaged models are not."""
+    run("keygen", "-o", "stranger.key", "--model", "m.safetensors", "--bits", "64")
+    os.makedirs("up/deep/er")
+    for source, target in (("marked", "up/deep/er/x"), ("m", "up/y"), ("m", "up/deep/z")):
+        shutil.copy(source + ".safetensors", target + ".safetensors")
+    os.symlink("..", "up/deep/loop")
+    os.symlink("x.safetensors", "up/deep/er/same.safetensors")
+    open("up/notes.txt", "w").write("no model")
+    open("up/deep/cut.safetensors", "wb").write(open("m.safetensors", "rb").read()[:3000])
+    one = run_json("verify", "marked.safetensors", "--key", "own.key")
+    all_pairs = run_json("verify", "up", "--key", "own.key", "--key", "stranger.key")
+    assert list(all_pairs) == ["results", "tries"] and all_pairs["tries"] == 8
+    rows = [(r["model"], r["verdict"], r["key_id"] == one["key_id"]) for r in all_pairs["results"]]
+    found = [r for r in all_pairs["results"] if r["verdict"] == "found"]
+    assert len(found) == 1 and found[0]["tries"] == 8 and found[0]["evidence_bits"] == pytest.approx(one["evidence_bits"] - 3, abs=1e-9)
+    assert rows == [(model, verdict, own) for model, verdicts in [
+        ("up/y.safetensors", ("not-found", "not-found")), ("up/deep/cut.safetensors", (None, None)),
+        ("up/deep/er/same.safetensors", ("found", "not-found")), ("up/deep/z.safetensors", ("not-found", "not-found"))]
+        for verdict, own in zip(verdicts, (True, False))]
+    assert all("up/deep/cut.safetensors" in r["error"] for r in all_pairs["results"] if r["verdict"] is None)
+    only = run_json("verify", "up", "--key", "own.key", "--key", "stranger.key", "--only-found", "--tries", "10")
+    assert [r["verdict"] for r in only["results"]] == ["found"] and only["tries"] == only["results"][0]["tries"] == 80
+    run("verify", "up", "--key", "stranger.key", code=1, out="0 of 4 pairs found; every p is multiplied by 4")
+    run("verify", "up/y.safetensors", "marked.safetensors", "--key", "own.key", out=r"(?m)^verdict .*\n^not-found .*y\.safetensors\n^found .*marked\.safetensors\n1 of 2 pairs")
+    assert run_json("verify", "up/deep/er", "--key", "own.key") == {**one, "model": "up/deep/er/same.safetensors"}  # one pair answers as ever
+    os.unlink("up/deep/er/same.safetensors")
+    assert run_json("verify", "up/deep/er", "--key", "own.key") == {**one, "model": "up/deep/er"}  # a folder that is a model
 
 
 def test_extract(marked):
