@@ -60,6 +60,7 @@ static int probe(const unsigned char *bytes, size_t size)
 
 wmk_status wmk_onnx_keep_text(wmk_onnx *onnx, wmk_onnx_text text, const char **out)
 {
+    if (text.size == 0) text.data = "";
     const unsigned char *at = (const unsigned char *)text.data, *end = at + text.size;
     for (size_t length; at < end; at += length) {
         length = wmk_utf8_length(at, end);
@@ -73,7 +74,7 @@ wmk_status wmk_onnx_keep_text(wmk_onnx *onnx, wmk_onnx_text text, const char **o
         WMK_TRY(wmk_model_keep(onnx->model, onnx->text));
         onnx->text_left = bytes;
     }
-    if (text.size) memcpy(onnx->text, text.data, text.size);
+    memcpy(onnx->text, text.data, text.size);
     onnx->text[text.size] = '\0';
     *out = onnx->text;
     onnx->text += text.size + 1;
@@ -163,6 +164,9 @@ static wmk_status add_sparse(wmk_onnx *onnx, uint32_t scope, wmk_protobuf messag
     WMK_TRY(add_tensor(onnx, scope, values, (wmk_onnx_text){0}));
     if (onnx->model->tensor_count == index) return WMK_OK;
     wmk_tensor_view *view = &onnx->model->tensors[index].view;
+    uint64_t bytes;
+    whole.dtype = view->dtype;
+    if (wmk_onnx_bytes(&whole, &bytes) != WMK_OK) return wmk_fail_within(WMK_ERROR_INPUT, "tensor \"%s\"", view->name);
     view->rank = whole.rank;
     memcpy(view->shape, whole.shape, sizeof whole.shape);
     view->layout[0] = '\0';
@@ -177,7 +181,7 @@ static wmk_status read_graph(wmk_onnx *onnx, uint32_t scope, int depth, wmk_prot
 /* A graph in an attribute of the node called `node`. */
 static wmk_status enter_graph(wmk_onnx *onnx, uint32_t parent, int depth, wmk_protobuf graph, wmk_onnx_text node, wmk_onnx_text attribute)
 {
-    if (depth == WMK_ONNX_DEPTH_MAX) return wmk_fail(WMK_ERROR_INPUT, "graphs within graphs, deeper than %d", WMK_ONNX_DEPTH_MAX);
+    if (depth > WMK_ONNX_DEPTH_MAX) return wmk_fail(WMK_ERROR_INPUT, "graphs within graphs, deeper than %d", WMK_ONNX_DEPTH_MAX);
     if (onnx->scope_count == onnx->scope_capacity) {
         size_t capacity = onnx->scope_capacity ? 2 * onnx->scope_capacity : 16;
         WMK_TRY(wmk_resize(&onnx->scopes, capacity, sizeof *onnx->scopes));
@@ -277,7 +281,7 @@ static wmk_status add_path(wmk_onnx *onnx, uint32_t scope, const char **name)
 /* A name that is used in one graph only stays as it is; otherwise those of inner graphs get the path of their graph before it. */
 static wmk_status name_tensors(wmk_onnx *onnx)
 {
-    qsort(onnx->values, onnx->value_count, sizeof *onnx->values, by_name);
+    if (onnx->value_count > 0) qsort(onnx->values, onnx->value_count, sizeof *onnx->values, by_name);
     for (size_t i = 0, end; i < onnx->value_count; i = end) {
         const wmk_onnx_value *values = onnx->values;
         for (end = i + 1; end < onnx->value_count && compare_names(values[i].name, values[end].name) == 0; end++)

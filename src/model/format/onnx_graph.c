@@ -226,7 +226,11 @@ static wmk_status use_weight(wmk_onnx *onnx, const node *n, const struct use *us
     size_t zero = constant(onnx, n, use->zero);
     bool zero_lost = zero == WMK_ONNX_NONE && use->zero < n->input_count && n->inputs[use->zero].size > 0;
     if (zero_lost) return WMK_OK; /* a zero point that is not known before the network runs */
-    if (use->scale != NO) return wmk_onnx_set_scaled(onnx, value->tensor, constant(onnx, n, use->scale), zero, axis, 0);
+    if (use->scale != NO) {
+        size_t scale = constant(onnx, n, use->scale);
+        bool by_direction = use->by == RULE_RECURRENT_TRANSPOSED && scale != WMK_ONNX_NONE && onnx->model->tensors[scale].view.rank == 1;
+        return wmk_onnx_set_scaled(onnx, value->tensor, scale, zero, by_direction ? 0 : axis, 0);
+    }
     wmk_onnx_value *out = output(onnx, n);
     if (!use->integer || !out) return WMK_OK;
     out->role = WMK_ONNX_ACCUMULATOR;
