@@ -7,6 +7,8 @@
 
 #include "base/memory.h"
 
+enum { MEMO_AHEAD_MAX = 1 << 16 };
+
 typedef struct reader {
     wmk_pickle *pickle;
     wmk_pickle_may_call may_call;
@@ -340,7 +342,8 @@ static wmk_status put(reader *r, uint64_t index)
     uint32_t value;
     WMK_TRY(top(r, &value));
     size_t before = (size_t)(r->at - r->begin); /* picklers count their memos from 0 */
-    if (index >= before || index > WMK_PICKLE_VALUES_MAX) return fail_at(r, "memo %llu after %zu bytes", (unsigned long long)index, before);
+    if (index >= before + MEMO_AHEAD_MAX || index >= WMK_PICKLE_VALUES_MAX)
+        return fail_at(r, "memo %llu after %zu bytes", (unsigned long long)index, before);
     if (index >= r->memo_capacity) {
         size_t capacity = index + 1 > 2 * r->memo_capacity ? index + 1 : 2 * r->memo_capacity;
         WMK_TRY(wmk_resize(&r->memo, capacity, sizeof *r->memo));
@@ -426,7 +429,6 @@ static wmk_status op_stack_global(reader *r, unsigned char op)
 
 static wmk_status push_object(reader *r, uint32_t callee, uint32_t arguments)
 {
-    if (r->pickle->value[arguments].kind != WMK_PICKLE_TUPLE) return fail_at(r, "the arguments of a call are no tuple");
     return push_value(r, (wmk_pickle_value){.kind = WMK_PICKLE_OBJECT, .callee = callee, .arguments = arguments});
 }
 
@@ -449,7 +451,8 @@ static wmk_status op_reduce(reader *r, unsigned char op)
     const wmk_pickle_value *global = &r->pickle->value[callee];
     if (global->kind != WMK_PICKLE_GLOBAL)
         return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: the pickle calls an object it made; nothing was executed");
-    if (!r->may_call(global)) return refuse_call(global);
+    if (r->pickle->value[arguments].kind != WMK_PICKLE_TUPLE) return fail_at(r, "the arguments of a call are no tuple");
+    if (!r->may_call(r->pickle, global, &r->pickle->value[arguments])) return refuse_call(global);
     return push_object(r, callee, arguments);
 }
 
@@ -460,6 +463,7 @@ static wmk_status op_newobj(reader *r, unsigned char op)
     if (op == 0x92) WMK_TRY(pop(r, &keywords));
     WMK_TRY(pop(r, &arguments));
     WMK_TRY(pop(r, &class));
+    if (r->pickle->value[arguments].kind != WMK_PICKLE_TUPLE) return fail_at(r, "the arguments of an instance are no tuple");
     wmk_pickle_kind kind = r->pickle->value[class].kind; /* torch's old picklers make a class persistent, with its source text */
     if (kind != WMK_PICKLE_GLOBAL && kind != WMK_PICKLE_PERSISTENT) return fail_at(r, "an instance of what is no class");
     return push_object(r, class, arguments);

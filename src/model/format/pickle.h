@@ -54,8 +54,8 @@ typedef struct wmk_pickle {
 
 enum { WMK_PICKLE_BYTES_MAX = 1 << 28, WMK_PICKLE_VALUES_MAX = 1 << 22 };
 
-/* Whether a pickle may ask for a call of this global. The call is not made. */
-typedef bool (*wmk_pickle_may_call)(const wmk_pickle_value *global);
+/* Whether a pickle may ask for this call, of a global with a tuple. The call is not made. */
+typedef bool (*wmk_pickle_may_call)(const wmk_pickle *pickle, const wmk_pickle_value *global, const wmk_pickle_value *arguments);
 
 /* One pickle at the beginning of `bytes`, which must stay; *used: its size. INPUT; UNSUPPORTED: a call of something `may_call` does not know, more than the limits above; MEMORY (what is
  * allocated is bounded by the pickle's size). The caller frees with wmk_pickle_free. */

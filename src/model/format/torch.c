@@ -9,6 +9,8 @@
 #include "model/format/zip_fields.h"
 #include "model/patch.h"
 
+enum { WORD_BYTES = 16 };
+
 /* The container's state of a file. */
 typedef struct archive {
     wmk_zip zip; /* its parts are under wmk_model_keep */
@@ -103,7 +105,7 @@ static wmk_status find_root(wmk_model *model, const wmk_zip *zip, const char **r
 
 /* Adds the tensors of one pickle, whose storages lie in `storages`. */
 static wmk_status read_pickle(wmk_torch_source *source, const wmk_zip_member *member, folder *f, const char *root, const char *storages,
-                              const char *prefix)
+                              wmk_status (*add)(wmk_torch_source *source))
 {
     wmk_pickle pickle = {0};
     const unsigned char *bytes;
@@ -115,7 +117,7 @@ static wmk_status read_pickle(wmk_torch_source *source, const wmk_zip_member *me
     if (status == WMK_OK) {
         source->pickle = &pickle;
         source->pickle_bytes = used;
-        status = wmk_torch_add_tensors(source, prefix);
+        status = add(source);
         free(f->path);
         f->path = NULL;
     }
@@ -124,12 +126,14 @@ static wmk_status read_pickle(wmk_torch_source *source, const wmk_zip_member *me
     return status;
 }
 
-static wmk_status check_byte_order(const wmk_zip_member *member, const wmk_map *map)
+/* A member of a few bytes as text; too long: "". */
+static wmk_status read_word(const wmk_zip_member *member, const wmk_map *map, char word[WORD_BYTES])
 {
-    char word[8] = {0};
-    if (!member || member->bytes >= sizeof word) return WMK_OK;
-    WMK_TRY(wmk_zip_read(word, member, map));
-    return strcmp(word, "big") == 0 ? wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: big-endian data") : WMK_OK;
+    memset(word, 0, WORD_BYTES);
+    if (!member || member->bytes >= WORD_BYTES) return WMK_OK;
+    if (member->method != WMK_ZIP_STORED) return wmk_zip_read(word, member, map);
+    memcpy(word, map->data + member->offset, member->bytes);
+    return WMK_OK;
 }
 
 static wmk_status add_metadata(wmk_model *model, const wmk_zip *zip, const wmk_map *map, const char *root, bool script)
@@ -138,36 +142,37 @@ static wmk_status add_metadata(wmk_model *model, const wmk_zip *zip, const wmk_m
     const wmk_zip_member *version = find_in(zip, root, "version", &status);
     WMK_TRY(status);
     char *name, *text;
+    WMK_TRY(wmk_alloc(&text, WORD_BYTES, 1));
+    WMK_TRY(wmk_model_keep(model, text));
+    WMK_TRY(read_word(version, map, text));
+    text[strcspn(text, "\n")] = '\0';
     WMK_TRY(wmk_model_add_metadata(model, "framework", script ? "torchscript" : "pytorch"));
     WMK_TRY(wmk_strdup(&name, root));
     name[strlen(name) - 1] = '\0';
     WMK_TRY(wmk_model_keep(model, name));
     WMK_TRY(wmk_model_add_metadata(model, "root", name));
-    if (!version || version->bytes > 16) return WMK_OK;
-    WMK_TRY(wmk_alloc(&text, version->bytes + 1, 1));
-    WMK_TRY(wmk_model_keep(model, text));
-    WMK_TRY(wmk_zip_read(text, version, map));
-    text[strcspn(text, "\n")] = '\0';
-    return wmk_model_add_metadata(model, "version", text);
+    return *text ? wmk_model_add_metadata(model, "version", text) : WMK_OK;
 }
 
 static wmk_status read_archive(wmk_model *model, archive *a, wmk_torch_source *source, const wmk_map *map)
 {
     const char *root;
+    char word[WORD_BYTES];
     folder f = {.archive = a, .map = map};
     wmk_status status;
     source->payload = &f;
     WMK_TRY(find_root(model, &a->zip, &root));
     const wmk_zip_member *order = find_in(&a->zip, root, "byteorder", &status);
     WMK_TRY(status);
-    WMK_TRY(check_byte_order(order, map));
+    WMK_TRY(read_word(order, map, word));
+    if (strcmp(word, "big") == 0) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: big-endian data");
     const wmk_zip_member *constants = find_in(&a->zip, root, "constants.pkl", &status);
     WMK_TRY(status);
     const wmk_zip_member *data = find_in(&a->zip, root, "data.pkl", &status);
     WMK_TRY(status);
     WMK_TRY(add_metadata(model, &a->zip, map, root, constants));
-    WMK_TRY(read_pickle(source, data, &f, root, "data/", ""));
-    return constants ? read_pickle(source, constants, &f, root, "constants/", "CONSTANTS") : WMK_OK;
+    WMK_TRY(read_pickle(source, data, &f, root, "data/", wmk_torch_add_tensors));
+    return constants ? read_pickle(source, constants, &f, root, "constants/", wmk_torch_add_constants) : WMK_OK;
 }
 
 static wmk_status keep_zip(wmk_model *model, wmk_zip *zip)

@@ -45,10 +45,12 @@ typedef struct wmk_torch_source {
 } wmk_torch_source;
 
 /* Adds every tensor that is reached from the pickle's root through dicts, lists, tuples and modules. Its name is the path to it, joined with ".": the keys of dicts, the indexes of
- * lists, the names of a module's parameters, buffers and modules; `prefix` comes first, unless it is empty. */
-wmk_status wmk_torch_add_tensors(wmk_torch_source *source, const char *prefix);
+ * lists, the names of a module's parameters, buffers and modules. */
+wmk_status wmk_torch_add_tensors(wmk_torch_source *source);
+/* The same for the tuple of a TorchScript archive's constants, under the names that the code has for them: "CONSTANTS.c0", ... */
+wmk_status wmk_torch_add_constants(wmk_torch_source *source);
 /* The calls a PyTorch file may ask for. None is made. */
-bool wmk_torch_may_call(const wmk_pickle_value *global);
+bool wmk_torch_may_call(const wmk_pickle *pickle, const wmk_pickle_value *global, const wmk_pickle_value *arguments);
 /* A storage of the pickle; *is_storage is false for a persistent id that is something else. */
 wmk_status wmk_torch_storage_of(const wmk_pickle *pickle, uint32_t id, wmk_torch_storage_id *out, bool *is_storage);
 
@@ -67,8 +69,7 @@ typedef struct wmk_torch_layout {
     double scale;                  /* where no axis has its own */
     int64_t zero;
     const unsigned char *scales, *zeros; /* by channel of `axis`; NULL: scale and zero */
-    wmk_dtype scale_dtype;               /* F64 or F32 */
-    bool float_zeros;                    /* zeros are of scale_dtype; else 64-bit integers */
+    wmk_dtype scale_dtype, zero_dtype;   /* F64 or F32; zeros may be I64, too */
     uint32_t axis;
 } wmk_torch_layout;
 /* The codec for a layout; with `shared`, where two elements share a byte, one that only reads. */

@@ -111,10 +111,7 @@ static scaling scaling_of(const cursor *c, size_t ahead)
     if (!l->scales) return (scaling){l->scale, (double)l->zero};
     uint64_t channel = c->index[l->axis] + (l->axis == c->view->rank - 1 ? ahead : 0);
     scaling s = {.scale = float_at(l->scales, l->scale_dtype, channel)};
-    if (l->float_zeros)
-        s.zero = float_at(l->zeros, l->scale_dtype, channel);
-    else
-        s.zero = (double)(int64_t)get_number(l->zeros + 8 * channel, 8);
+    s.zero = l->zero_dtype == WMK_I64 ? (double)(int64_t)get_number(l->zeros + 8 * channel, 8) : float_at(l->zeros, l->zero_dtype, channel);
     return s;
 }
 

@@ -30,9 +30,11 @@ typedef struct reader {
     size_t count;
 } reader;
 
-static bool calls_nothing(const wmk_pickle_value *global)
+static bool calls_nothing(const wmk_pickle *pickle, const wmk_pickle_value *global, const wmk_pickle_value *arguments)
 {
+    (void)pickle;
     (void)global;
+    (void)arguments;
     return false;
 }
 
@@ -161,7 +163,7 @@ static wmk_status read_objects(reader *r, wmk_torch_source *source)
     source->pickle_bytes = used;
     wmk_status status = list_storages(r, &objects);
     if (status == WMK_OK) status = place_storages(r);
-    if (status == WMK_OK) status = wmk_torch_add_tensors(source, "");
+    if (status == WMK_OK) status = wmk_torch_add_tensors(source);
     wmk_pickle_free(&objects);
     return status;
 }

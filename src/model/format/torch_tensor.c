@@ -21,7 +21,7 @@ static const struct {
     {"ByteStorage", "uint8", WMK_U8, 1},
     {"BoolStorage", "bool", WMK_BOOL, 1},
     {"ComplexFloatStorage", "complex64", WMK_C64, 8},
-    {"ComplexDoubleStorage", "complex128", WMK_DTYPE_NONE, 16},
+    {"ComplexDoubleStorage", "complex128", WMK_C128, 16},
     {"QInt8Storage", "qint8", WMK_I8, 1},
     {"QUInt8Storage", "quint8", WMK_U8, 1},
     {"QInt32Storage", "qint32", WMK_I32, 4},
@@ -216,6 +216,7 @@ static wmk_status channel_values(wmk_torch_source *source, uint32_t id, uint64_t
     const wmk_pickle_value *callee = call_of(source->pickle, wmk_torch_unwrap(source->pickle, id)).callee;
     *data = NULL;
     if (wmk_pickle_is_global(callee, "torch._utils", "_rebuild_qtensor")) return wmk_fail(WMK_ERROR_INPUT, "its scales are quantised themselves");
+    if (at(source->pickle, id)->kind == WMK_PICKLE_LIST) return WMK_OK; /* torch wrote lists before 1.5 */
     WMK_TRY(wmk_torch_tensor(source, id, &tensor, &place, &is_tensor));
     if (!is_tensor || tensor.view.rank != 1 || tensor.view.shape[0] != channels) return wmk_fail(WMK_ERROR_INPUT, "its scales are not one a channel");
     if (tensor.packed || tensor.view.codec) return WMK_OK;
@@ -231,7 +232,6 @@ static wmk_status read_quantiser(wmk_torch_source *source, const wmk_tensor_view
     const wmk_pickle_value *scheme = at(pickle, item(pickle, id, 0)), *scale = at(pickle, item(pickle, id, 1)),
                            *zero = at(pickle, item(pickle, id, 2));
     uint64_t axis;
-    wmk_dtype zero_dtype = WMK_DTYPE_NONE;
     if (wmk_pickle_is_global(scheme, "torch", "per_tensor_affine")) {
         if (scale->kind != WMK_PICKLE_FLOAT || zero->kind != WMK_PICKLE_INT) return wmk_fail(WMK_ERROR_INPUT, "its scale or zero point is no number");
         layout->quantised = true;
@@ -239,15 +239,17 @@ static wmk_status read_quantiser(wmk_torch_source *source, const wmk_tensor_view
         layout->zero = zero->integer;
         return WMK_OK;
     }
-    layout->float_zeros = wmk_pickle_is_global(scheme, "torch", "per_channel_affine_float_qparams");
-    if (!layout->float_zeros && !wmk_pickle_is_global(scheme, "torch", "per_channel_affine")) return WMK_OK;
+    bool by_channel =
+        wmk_pickle_is_global(scheme, "torch", "per_channel_affine") || wmk_pickle_is_global(scheme, "torch", "per_channel_affine_float_qparams");
+    if (!by_channel) return WMK_OK;
     WMK_TRY(not_negative(pickle, item(pickle, id, 3), "its channel axis", &axis));
     if (axis >= view->rank) return wmk_fail(WMK_ERROR_INPUT, "its channel axis %llu is none of its %u", (unsigned long long)axis, view->rank);
     layout->axis = (uint32_t)axis;
     WMK_TRY(channel_values(source, item(pickle, id, 1), view->shape[axis], &layout->scales, &layout->scale_dtype));
-    WMK_TRY(channel_values(source, item(pickle, id, 2), view->shape[axis], &layout->zeros, &zero_dtype));
-    layout->quantised = layout->scales && layout->zeros && (layout->scale_dtype == WMK_F64 || layout->scale_dtype == WMK_F32) &&
-                        zero_dtype == (layout->float_zeros ? layout->scale_dtype : WMK_I64);
+    WMK_TRY(channel_values(source, item(pickle, id, 2), view->shape[axis], &layout->zeros, &layout->zero_dtype));
+    bool known = (layout->scale_dtype == WMK_F64 || layout->scale_dtype == WMK_F32) &&
+                 (layout->zero_dtype == WMK_F64 || layout->zero_dtype == WMK_F32 || layout->zero_dtype == WMK_I64);
+    layout->quantised = layout->scales && layout->zeros && known;
     return WMK_OK;
 }
 

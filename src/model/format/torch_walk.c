@@ -118,14 +118,24 @@ static const char *const callable[][2] = {
     {"numpy.random._pickle", "*"},
 };
 
-bool wmk_torch_may_call(const wmk_pickle_value *global)
+static bool begins(const char *text, size_t size, const char *with) { return size >= strlen(with) && memcmp(text, with, strlen(with)) == 0; }
+
+/* torch's own functions are pickled as getattr(torch..., name). What it gives is an object here, and calls of those are refused. */
+static bool is_torch_function(const wmk_pickle *pickle, const wmk_pickle_value *global, const wmk_pickle_value *arguments)
+{
+    if (!wmk_pickle_is_global(global, "builtins", "getattr") && !wmk_pickle_is_global(global, "__builtin__", "getattr")) return false;
+    const wmk_pickle_value *of = arguments->count ? &pickle->value[arguments->item[0]] : global;
+    return of->kind == WMK_PICKLE_GLOBAL && begins(of->module, of->module_bytes, "torch");
+}
+
+bool wmk_torch_may_call(const wmk_pickle *pickle, const wmk_pickle_value *global, const wmk_pickle_value *arguments)
 {
     for (size_t i = 0; i < sizeof callable / sizeof callable[0]; i++) {
         const char *module = callable[i][0];
-        bool any = callable[i][1][0] == '*' && strlen(module) == global->module_bytes && memcmp(module, global->module, global->module_bytes) == 0;
+        bool any = callable[i][1][0] == '*' && strlen(module) == global->module_bytes && begins(global->module, global->module_bytes, module);
         if (any || wmk_pickle_is_global(global, module, callable[i][1])) return true;
     }
-    return false;
+    return is_torch_function(pickle, global, arguments);
 }
 
 /* ---- names ---- */
@@ -253,6 +263,22 @@ static wmk_status visit_module(walk *w, uint32_t state, bool *is_module)
     return WMK_OK;
 }
 
+/* An object's attributes. Lists of a TorchScript module are no part of its state_dict: they hold parameters again (an LSTM's _flat_weights). */
+static wmk_status visit_state(walk *w, uint32_t id, uint32_t state)
+{
+    const wmk_pickle *pickle = w->pickle;
+    const wmk_pickle_value *class = &pickle->value[pickle->value[id].callee];
+    bool script = class->kind == WMK_PICKLE_GLOBAL && begins(class->module, class->module_bytes, "__torch__");
+    if (!script || pickle->value[state].kind != WMK_PICKLE_DICT) return visit(w, state);
+    WMK_TRY(spend(w, pickle->value[state].count));
+    for (uint32_t i = 0; i + 1 < pickle->value[state].count; i += 2) {
+        const wmk_pickle_value *key = &pickle->value[pickle->value[state].item[i]];
+        uint32_t value = wmk_torch_unwrap(pickle, pickle->value[state].item[i + 1]);
+        if (key->kind == WMK_PICKLE_TEXT && pickle->value[value].kind != WMK_PICKLE_LIST) WMK_TRY(visit_part(w, key->text, key->text_bytes, value));
+    }
+    return WMK_OK;
+}
+
 static bool callee_is(const walk *w, uint32_t id, const char *const (*names)[2], size_t count)
 {
     const wmk_pickle_value *callee = &w->pickle->value[w->pickle->value[id].callee];
@@ -275,7 +301,7 @@ static wmk_status visit_object(walk *w, uint32_t id)
     if (callee_is(w, id, lists, sizeof lists / sizeof lists[0])) return argument ? visit(w, argument) : WMK_OK;
     WMK_TRY(visit_module(w, state, &is_module));
     if (is_module || !state) return WMK_OK;
-    return visit(w, state); /* an object's attributes */
+    return visit_state(w, id, state);
 }
 
 static wmk_status visit_tensor(walk *w, uint32_t id, bool *is_tensor)
@@ -332,14 +358,36 @@ static wmk_status visit(walk *w, uint32_t id)
     return WMK_OK;
 }
 
-wmk_status wmk_torch_add_tensors(wmk_torch_source *source, const char *prefix)
+static wmk_status begin(walk *w, wmk_torch_source *source)
 {
-    walk w = {.source = source, .pickle = source->pickle};
-    w.visits_left = 16 * source->pickle_bytes + 1024;
-    w.name_bytes_left = 16 * source->pickle_bytes + CHUNK_BYTES;
-    WMK_TRY(wmk_alloc(&w.open, source->pickle->count, sizeof *w.open));
-    wmk_status status = *prefix ? add_part(&w, prefix, strlen(prefix)) : WMK_OK;
-    if (status == WMK_OK) status = visit(&w, source->pickle->root);
+    w->source = source;
+    w->pickle = source->pickle;
+    w->visits_left = 16 * source->pickle_bytes + 1024;
+    w->name_bytes_left = 16 * source->pickle_bytes + CHUNK_BYTES;
+    return wmk_alloc(&w->open, source->pickle->count, sizeof *w->open);
+}
+
+wmk_status wmk_torch_add_tensors(wmk_torch_source *source)
+{
+    walk w = {0};
+    WMK_TRY(begin(&w, source));
+    wmk_status status = visit(&w, source->pickle->root);
+    free(w.open);
+    return status;
+}
+
+wmk_status wmk_torch_add_constants(wmk_torch_source *source)
+{
+    walk w = {0};
+    const wmk_pickle_value *root = &source->pickle->value[source->pickle->root];
+    if (root->kind != WMK_PICKLE_TUPLE && root->kind != WMK_PICKLE_LIST) return wmk_fail(WMK_ERROR_INPUT, "the constants are no tuple");
+    WMK_TRY(begin(&w, source));
+    wmk_status status = WMK_OK;
+    for (uint32_t i = 0; i < root->count && status == WMK_OK; i++) {
+        char name[32];
+        int size = snprintf(name, sizeof name, "CONSTANTS.c%u", i);
+        status = visit_part(&w, name, (size_t)size, root->item[i]);
+    }
     free(w.open);
     return status;
 }
