@@ -1,5 +1,5 @@
 """Agreement with the reference library (Python package gguf, of llama.cpp): files it writes hold the same tensors here, value for value and bit for bit, whatever their type; what
-it refuses is refused; and it reads marked files, which differ in the marked tensors only. INTEROP_MODEL_DUMP names the program tests/model/dump.c."""
+it refuses is refused; and it reads marked files, which differ in the marked tensors only. INTEROP_MODEL_DUMP names the program tests/model/dump.c, INTEROP_WEIGHTMARK the command line."""
 import hashlib
 import json
 import os
@@ -9,6 +9,8 @@ import signal
 import subprocess
 
 import pytest
+
+from support import run
 
 gguf = pytest.importorskip("gguf", reason="the reference library (Python package gguf) is not installed")
 np = pytest.importorskip("numpy")
@@ -204,6 +206,37 @@ def test_the_reference_reads_what_it_changes(tmp_path, name):
     w = after.tensors[1]
     differ = np.flatnonzero(np.fromfile(tmp_path / "a.gguf", np.uint8) != np.fromfile(tmp_path / "b.gguf", np.uint8))
     assert w.data_offset <= differ[0] and differ[-1] < w.data_offset + w.n_bytes
+
+
+def verify(model, key):
+    return json.loads(run("weightmark", "verify", model, "--key", key, "--json", allowed=(0, 1)))
+
+
+@pytest.mark.parametrize("name", ["F32", "F16", "BF16", "Q8_0"])
+def test_marked_files(tmp_path, name):
+    """A mark in one tensor: found, also in what the reference makes of the marked values in fewer bits; nothing else in the file has changed."""
+    qtype, rng = Type[name], np.random.default_rng(8)
+    weights = rng.standard_normal((256, 256)).astype(np.float32)
+    array = gguf.quants.quantize(weights, qtype)
+    original, marked, key = tmp_path / "a.gguf", tmp_path / "b.gguf", tmp_path / "key"
+    write(original, {"x": (array, qtype), "blk.0.ffn_up.weight": (array, qtype), "y": (array, qtype)}, [("general.name", "w")])
+    run("weightmark", "keygen", "-m", original, "-t", "blk.0.ffn_up.weight", "--scheme", "partition", "--carrier", "weights", "-b", 64, "-o", key)
+    assert verify(original, key)["verdict"] == "not-found"
+    run("weightmark", "embed", original, "--key", key, "--margin", 4, "-o", marked)
+    z = verify(marked, key)["z"]
+    assert z > 4 * 64**0.5
+    reader = gguf.GGUFReader(marked)
+    tensor = reader.tensors[1]
+    differ = np.flatnonzero(np.fromfile(original, np.uint8) != np.fromfile(marked, np.uint8))
+    assert tensor.data_offset <= differ[0] and differ[-1] < tensor.data_offset + tensor.n_bytes
+    values = tensor.data if qtype in PLAIN else gguf.quants.dequantize(tensor.data, qtype)
+    change = np.linalg.norm(values.astype(np.float64) - gguf.quants.dequantize(array, qtype)) / np.linalg.norm(weights)
+    assert 0 < change < 0.2  # margin * sqrt(T / M) is 0.125
+    for fewer in ("Q8_0", "Q5_1", "Q4_0"):
+        write(tmp_path / "c.gguf", {"blk.0.ffn_up.weight": (gguf.quants.quantize(values.astype(np.float32), Type[fewer]), Type[fewer])})
+        seen = verify(tmp_path / "c.gguf", key)
+        assert seen["verdict"] == "found" and abs(seen["z"] / z - 1) < {"Q8_0": 0.01, "Q5_1": 0.02, "Q4_0": 0.05}[fewer]
+        (tmp_path / "c.gguf").unlink()
 
 
 # ---- damaged files: the same verdict --------------------------------------------------------------------------------------------------

@@ -146,15 +146,6 @@ static void read_blocks(const wmk_tensor_view *view, uint64_t element, size_t co
 
 /* ---- writing Q8_0 ---- */
 
-/* A number in [0, 1) that depends on `element` alone: SplitMix64 (Steele, Lea, Flood 2014), its output function. 32 bits: added to a small whole number it is not rounded. */
-static double dither(uint64_t element)
-{
-    uint64_t x = (element + 1) * UINT64_C(0x9e3779b97f4a7c15);
-    x = (x ^ x >> 30) * UINT64_C(0xbf58476d1ce4e5b9);
-    x = (x ^ x >> 27) * UINT64_C(0x94d049bb133111eb);
-    return (double)(uint32_t)((x ^ x >> 31) >> 32) * 0x1p-32;
-}
-
 /* The scale for values up to `largest`. The present one stays while it wastes less than one bit, so that elements which are not to change do not; else as ggml chooses it
  * (quantize_row_q8_0_ref). */
 static uint16_t scale_for(uint16_t present, double largest)
@@ -165,9 +156,7 @@ static uint16_t scale_for(uint16_t present, double largest)
     return scale < 0x7bff ? scale : 0x7bff; /* the largest finite one */
 }
 
-/* Each element becomes one of its two neighbours, the nearer one more often: up or down by a number that its place gives. A mark in a large model moves every weight by less than
- * half a step; rounding to nearest would undo all of it, this keeps its sum. */
-static void write_block(unsigned char *block, uint64_t element, const double *values)
+static void write_block(unsigned char *block, const double *values)
 {
     float now[SMALL];
     double largest = 0;
@@ -184,7 +173,7 @@ static void write_block(unsigned char *block, uint64_t element, const double *va
     block[0] = (unsigned char)scale;
     block[1] = (unsigned char)(scale >> 8);
     for (int l = 0; l < SMALL; l++) {
-        double q = d != 0 ? values[l] / d + dither(element + (uint64_t)l) + 128 : 128;
+        double q = d != 0 ? values[l] / d + 128.5 : 128;
         q = q > 0 ? q : 0;
         block[2 + l] = (unsigned char)((q < 255 ? (int)q : 255) - 128);
     }
@@ -194,7 +183,7 @@ static void write_q8_0(const wmk_tensor_view *view, void *data, uint64_t element
 {
     (void)view;
     unsigned char *block = (unsigned char *)data + element / SMALL * 34;
-    for (size_t done = 0; done < count; done += SMALL, block += 34) write_block(block, element + done, values + done);
+    for (size_t done = 0; done < count; done += SMALL, block += 34) write_block(block, values + done);
 }
 
 const wmk_codec *wmk_gguf_codec(wmk_dtype dtype)
