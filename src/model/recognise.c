@@ -11,7 +11,6 @@ static const struct {
 } magics[] = {
     {0, "version https://git-lfs", 23, "a Git LFS pointer: the file it stands for was not fetched"},
     {0, "\x89HDF\r\n\x1a\n", 8, "an HDF5 (Keras) file"},
-    {0, "\x93NUMPY", 6, "a NumPy array file"},
     {0, "\x1f\x8b", 2, "a gzip file"},
     {0, "\x28\xb5\x2f\xfd", 4, "a zstd file"},
     {257, "ustar", 5, "a tar archive (as PyTorch wrote before 0.1.10)"},
@@ -23,7 +22,6 @@ static bool contains(const unsigned char *bytes, size_t size, const char *text) 
 static const char *zip(const unsigned char *bytes, size_t size)
 {
     if (size > 4096) size = 4096;
-    if (contains(bytes, size, ".npy")) return "a NumPy .npz file";
     if (contains(bytes, size, "metadata.json") || contains(bytes, size, "model.weights.h5")) return "a Keras (zip) file";
     return "a zip archive";
 }
