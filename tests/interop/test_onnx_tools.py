@@ -256,3 +256,84 @@ def test_marked_copy_runs(network, exported, tmp_path):
         before = network(*example(network)).numpy()
     now = runtime.InferenceSession(str(tmp_path / "a.onnx")).run(None, feed)[0]
     assert np.allclose(now, wanted, atol=1e-5) and not np.allclose(now, before, atol=1e-3)
+
+
+# ---- quantised operators, computed by onnxruntime --------------------------------------------------------------------------------------
+
+def run_operator(path, node, tensors, x, **domains):
+    """The node's output in onnxruntime, and what is read of its tensors."""
+    runtime = pytest.importorskip("onnxruntime", reason="the Python package onnxruntime is not installed")
+    helper = onnx.helper
+    kind = helper.np_dtype_to_tensor_dtype(x.dtype)
+    graph = helper.make_graph([node], "g", [helper.make_tensor_value_info("x", kind, x.shape)],
+                              [helper.make_tensor_value_info("y", onnx.TensorProto.FLOAT, None)], tensors)
+    model = helper.make_model(graph, ir_version=10, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)])
+    onnx.save(model, path)
+    return runtime.InferenceSession(str(path)).run(None, {"x": x})[0], dump_one(path)
+
+
+def powers(rng, *shape):
+    """Scales that are powers of two: their products are exact in every precision."""
+    return np.exp2(rng.integers(-3, 3, size=shape)).astype(np.float32)
+
+
+def as_four_bits(array, name, kind):
+    return numpy_helper.from_array(array.astype(onnx.helper.tensor_dtype_to_np_dtype(kind)), name)
+
+
+@pytest.mark.parametrize("bits", [2, 4, 8])
+@pytest.mark.parametrize("zero", [None, "packed", "float"])
+@pytest.mark.parametrize("n,k,block", [(3, 32, 16), (5, 40, 16), (4, 96, 32)])
+def test_matmul_n_bits(tmp_path, bits, zero, n, k, block):
+    """The identity matrix times the weight is the weight."""
+    rng = np.random.default_rng(bits)
+    blocks = -(-k // block)
+    if bits != 4 and zero == "float":
+        pytest.skip("not computed by onnxruntime")
+    tensors = [numpy_helper.from_array(rng.integers(0, 256, size=(n, blocks, block * bits // 8), dtype=np.uint8), "w"),
+               numpy_helper.from_array(powers(rng, n, blocks), "s")]
+    if zero == "packed":
+        tensors.append(numpy_helper.from_array(rng.integers(0, 256, size=(n, -(-blocks * bits // 8)), dtype=np.uint8), "z"))
+    if zero == "float":
+        tensors.append(numpy_helper.from_array(rng.integers(0, 1 << bits, size=(n, blocks)).astype(np.float32), "z"))
+    node = onnx.helper.make_node("MatMulNBits", ["x", "w", "s"] + (["z"] if zero else []), ["y"], domain="com.microsoft", N=n, K=k, bits=bits, block_size=block)
+    y, seen = run_operator(tmp_path / "a.onnx", node, tensors, np.eye(k, dtype=np.float32))
+    assert (seen["w"]["shape"], seen["w"]["layout"]) == ([n, k], "OI")
+    assert seen["w"]["values"] == digest_of_values(y.T)
+
+
+@pytest.mark.parametrize("kind", ["UINT8", "UINT4", "INT4"])
+@pytest.mark.parametrize("zero", [True, False])
+def test_gather_block_quantized(tmp_path, kind, zero):
+    """Every row of a table."""
+    rng = np.random.default_rng(4)
+    tensors = [numpy_helper.from_array(powers(rng, 6, 4), "s")]
+    if kind == "UINT8":
+        tensors.append(numpy_helper.from_array(rng.integers(0, 256, size=(6, 32), dtype=np.uint8), "w"))
+        tensors.append(numpy_helper.from_array(rng.integers(0, 256, size=(6, 2), dtype=np.uint8), "z"))
+    else:
+        low = 0 if kind == "UINT4" else -8
+        tensors.append(as_four_bits(rng.integers(low, low + 16, size=(6, 64)), "w", getattr(onnx.TensorProto, kind)))
+        tensors.append(as_four_bits(rng.integers(low, low + 16, size=(6, 4)), "z", getattr(onnx.TensorProto, kind)))
+    node = onnx.helper.make_node("GatherBlockQuantized", ["w", "x", "s"] + (["z"] if zero else []), ["y"], domain="com.microsoft", block_size=16,
+                                 **({"bits": 4} if kind == "UINT8" else {}))
+    y, seen = run_operator(tmp_path / "a.onnx", node, tensors, np.arange(6))
+    assert seen["w"]["shape"] == [6, 64] and seen["w"]["values"] == digest_of_values(y)
+
+
+@pytest.mark.parametrize("kind,scales,more", [
+    ("INT8", (), {}), ("UINT8", (6,), {"axis": 1}), ("INT16", (4,), {"axis": 0}), ("UINT16", (5,), {"axis": -1}), ("INT32", (5,), {"axis": 2}),
+    ("INT4", (2, 6, 5), {"axis": 0, "block_size": 2}), ("UINT4", (4, 6, 2), {"axis": 2, "block_size": 3}), ("INT8", (4, 2, 5), {"axis": 1, "block_size": 4}),
+    ("FLOAT8E4M3FN", (4,), {"axis": 0})])
+def test_dequantize_linear(tmp_path, kind, scales, more):
+    """The operator's own result, on a tensor that is handed to it at run time and one that is stored."""
+    rng = np.random.default_rng(5)
+    data_type = getattr(onnx.TensorProto, kind)
+    low, high = {"INT8": (-128, 128), "UINT8": (0, 256), "INT4": (-8, 8), "UINT4": (0, 16), "FLOAT8E4M3FN": (-8, 8)}.get(kind, (0, 1000))
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(data_type)
+    stored, zero = rng.integers(low, high, size=(4, 6, 5)).astype(dtype), rng.integers(low, high, size=scales).astype(dtype)
+    tensors = [numpy_helper.from_array(stored, "w"), numpy_helper.from_array(powers(rng, *scales), "s"), numpy_helper.from_array(zero, "z")]
+    has_zero = not kind.startswith(("FLOAT", "INT32"))
+    node = onnx.helper.make_node("DequantizeLinear", ["w", "s"] + (["z"] if has_zero else []), ["y"], **more)
+    y, seen = run_operator(tmp_path / "a.onnx", node, tensors, np.zeros(1, np.float32))
+    assert seen["w"]["shape"] == [4, 6, 5] and seen["w"]["values"] == digest_of_values(y)

@@ -59,15 +59,27 @@ bool wmk_onnx_is_number(wmk_dtype dtype)
     }
 }
 
-/* An element of fewer than eight bits; the first is in the lowest bits of its byte. F4 is E2M1 of the OCP Microscaling Formats 1.0, section 5.3.3. */
+/* An element of two bits, or a float of four; the first is in the lowest bits of its byte. F4 is E2M1 of the OCP Microscaling Formats 1.0, section 5.3.3. */
 static double narrow(const unsigned char *bytes, wmk_dtype dtype, uint64_t element)
 {
     static const double f4[8] = {0, 0.5, 1, 1.5, 2, 3, 4, 6};
     unsigned bits = wmk_dtype_bits(dtype), in_byte = 8 / bits;
     int value = bytes[element / in_byte] >> element % in_byte * bits & ((1 << bits) - 1);
     if (dtype == WMK_F4) return value & 8 ? -f4[value & 7] : f4[value & 7];
-    bool negative = (dtype == WMK_I4 || dtype == WMK_I2) && value >> (bits - 1);
-    return negative ? value - (1 << bits) : value;
+    return dtype == WMK_I2 && value & 2 ? value - 4 : value;
+}
+
+/* Integers of four bits, two a byte at once. */
+static void read_fours(double *values, const unsigned char *bytes, uint64_t element, size_t count, int sign)
+{
+    size_t i = 0;
+    for (; i < count && (element + i) % 2 != 0; i++) values[i] = ((bytes[(element + i) / 2] >> 4) ^ sign) - sign;
+    const unsigned char *pairs = bytes + (element + i) / 2;
+    for (; i + 2 <= count; i += 2, pairs++) {
+        values[i] = ((*pairs & 15) ^ sign) - sign;
+        values[i + 1] = ((*pairs >> 4) ^ sign) - sign;
+    }
+    if (i < count) values[i] = ((*pairs & 15) ^ sign) - sign;
 }
 
 #define READ_INTEGERS(type)                                                                                                                          \
@@ -96,7 +108,11 @@ static void read_numbers(double *values, const void *data, wmk_dtype dtype, uint
         for (size_t i = 0; i < count; i++) values[i] = bytes[element + i] == 255 ? NAN : ldexp(1, bytes[element + i] - 127);
         break;
     case WMK_I4:
+        read_fours(values, bytes, element, count, 8);
+        break;
     case WMK_U4:
+        read_fours(values, bytes, element, count, 0);
+        break;
     case WMK_I2:
     case WMK_U2:
     case WMK_F4:

@@ -62,7 +62,10 @@ typedef struct proto {
 
 wmk_onnx_text wmk_onnx_text_of(const wmk_protobuf_field *field) { return (wmk_onnx_text){(const char *)field->data, field->size}; }
 
-bool wmk_onnx_text_is(wmk_onnx_text text, const char *word) { return text.size == strlen(word) && memcmp(text.data, word, text.size) == 0; }
+bool wmk_onnx_text_is(wmk_onnx_text text, const char *word)
+{
+    return text.size == strlen(word) && (text.size == 0 || memcmp(text.data, word, text.size) == 0);
+}
 
 wmk_status wmk_onnx_bytes(const wmk_tensor_view *view, uint64_t *out)
 {
