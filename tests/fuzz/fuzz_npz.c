@@ -1,0 +1,4 @@
+/* Opens bytes as NumPy's archive of arrays: tests/fuzz/any_model.h says what must hold. */
+#include "tests/fuzz/any_model.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) { return fuzz_any_model(data, size, "fuzz.npz"); }
