@@ -5,6 +5,7 @@
 #include <weightmark/mark_file.h>
 
 #include "key_file.h"
+#include "signature.h"
 #include "verdict.h"
 
 typedef struct embed_settings {
@@ -68,6 +69,15 @@ static int prove(const cli_call *call, const wmk_key *key, const wmk_embed_summa
     return exit_code;
 }
 
+/* What signs the model's bytes does not sign the marked ones. */
+static void warn_of_signatures(const cli_call *call, const wmk_model *model)
+{
+    signature_list list;
+    if (!signatures_of(&list, model)) return;
+    for (size_t i = 0; i < list.count; i++) remark(call, "warning: %s signs the model as it is, not the marked copy", list.name[i]);
+    signatures_free(&list);
+}
+
 static int embed(const cli_call *call, const wmk_key *key)
 {
     const embed_settings *settings = call->settings;
@@ -79,6 +89,7 @@ static int embed(const cli_call *call, const wmk_key *key)
     options.lambda = settings->lambda;
     options.unbalanced = settings->unbalanced;
     wmk_status status = wmk_model_open(&model, call->operands.item[0]);
+    if (status == WMK_OK) warn_of_signatures(call, model);
     if (status == WMK_OK) status = wmk_model_embed(model, key, settings->output, settings->force, &options, announce, (void *)call, &summary);
     wmk_model_close(model);
     if (status == WMK_OK) return prove(call, key, &summary);

@@ -94,6 +94,7 @@ json_t *key_json(const wmk_key *key, const char *path)
 
 void key_print(const wmk_key *key)
 {
+    enum { SHOWN = 24 };
     char id[WMK_KEY_ID_CHARS + 1], created[32];
     wmk_key_id(key, id);
     created_text(key, created);
@@ -102,7 +103,8 @@ void key_print(const wmk_key *key)
     printf("bits      T = %u%s over M = %llu\n", wmk_key_bit_count(key), wmk_key_ones(key) ? ", all ones," : "", (unsigned long long)wmk_key_m(key));
     printf("lambda    %g\n", wmk_key_lambda(key));
     printf("created   %s\n", created);
-    for (size_t i = 0; i < wmk_key_target_count(key); i++) {
+    size_t count = wmk_key_target_count(key), shown = count > SHOWN + 1 ? SHOWN : count;
+    for (size_t i = 0; i < shown; i++) {
         const wmk_target *target = wmk_key_target(key, i);
         char shape[256];
         shape_text(target->rank, target->shape, shape, sizeof shape);
@@ -110,4 +112,5 @@ void key_print(const wmk_key *key)
         print_name(target->name, 0);
         printf(" %s %s\n", target->layout, shape);
     }
+    if (shown < count) printf("          ... and %zu more (--json has all)\n", count - shown);
 }

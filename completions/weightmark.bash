@@ -18,7 +18,7 @@ _weightmark_words() {
     embed) words='--key --output --margin --eq6 --unbalanced --lambda --dry-run --passphrase-file --force --json --quiet --threads --help' ;;
     verify) words='--key --map --tensor --any-tensor --only-found --tries --threshold-bits --redraws --passphrase-file --json --quiet --threads --help' ;;
     extract) words='--key --tensor --hex --passphrase-file --json --quiet --threads --help' ;;
-    inspect) words='--json --quiet --threads --help' ;;
+    inspect) words='--tree --json --quiet --threads --help' ;;
     attack) words='--output --tensor --seed --force --rate --order --json --quiet --threads --help' ;;
     report) words='--output --key --passphrase-file --data --title --note --force --json --quiet --threads --help' ;;
     help) words='--man --completion --json --quiet --threads --help' ;;

@@ -93,6 +93,7 @@ complete -c weightmark -n '__fish_seen_subcommand_from extract' -l quiet -s q -d
 complete -c weightmark -n '__fish_seen_subcommand_from extract' -l threads -r -d 'threads to use; 0: as many as there are cores'
 complete -c weightmark -n '__fish_seen_subcommand_from extract' -l help -s h -d 'show this help'
 complete -c weightmark -n __fish_use_subcommand -f -a inspect -d 'list a model'\''s tensors and which can carry a mark'
+complete -c weightmark -n '__fish_seen_subcommand_from inspect' -l tree -d 'tensors by the parts of their names, layers that are alike as one'
 complete -c weightmark -n '__fish_seen_subcommand_from inspect' -l json -d 'print one JSON object on standard output'
 complete -c weightmark -n '__fish_seen_subcommand_from inspect' -l quiet -s q -d 'no progress on standard error'
 complete -c weightmark -n '__fish_seen_subcommand_from inspect' -l threads -r -d 'threads to use; 0: as many as there are cores'

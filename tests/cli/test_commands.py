@@ -174,11 +174,47 @@ def test_extract(marked):
 
 def test_inspect(model):
     answer = run_json("inspect", "m.safetensors")
-    assert list(answer) == ["format", "tensors"] and answer["format"] == "safetensors"
-    assert answer["tensors"][0] == {"name": "conv2.0.conv2.weight", "dtype": "f32", "shape": [32, 16, 3, 3], "embeddable": True, "m": 144}
+    assert list(answer) == ["format", "tensors", "files", "weights", "costs", "signatures"] and answer["format"] == "safetensors"
+    assert answer["tensors"][0] == {"name": "conv2.0.conv2.weight", "dtype": "f32", "shape": [32, 16, 3, 3], "embeddable": True, "m": 144, "layout": "OIHW",
+                                    "readable": True, "bytes": 4 * 32 * 16 * 9, "file": 0, "alias": None}
+    assert answer["files"] == ["m.safetensors"] and answer["weights"] == 32 * 16 * 9 + 32 * 32 * 9 + 320 and answer["signatures"] == []
+    assert [t["readable"] for t in answer["tensors"]] == [True, True, True, False, True]
     assert [t["embeddable"] for t in answer["tensors"]] == [True, True, False, False, True]
     assert [t["m"] for t in answer["tensors"]] == [144, 288, 0, 0, 32]
     run("inspect", "m.safetensors", out=r"(?s)steps +i64 +\[1\] +-.*3 tensors can carry a mark")
+
+
+def test_inspect_tells_what_a_margin_costs(scratch):
+    """As embedding does change them, within a tenth: every bit of a balanced mark over [64, 512] and [512, 64]."""
+    tools.safetensors("m.safetensors", {n: ("F32", s, tools.gauss(64 * 512, i)) for i, (n, s) in enumerate({"a.weight": [64, 512], "b.weight": [512, 64]}.items())})
+    costs = {c["margin"]: c["relative_change"] for c in run_json("inspect", "m.safetensors")["costs"]}
+    assert list(costs) == [1, 2, 4, 8]
+    run("keygen", "-o", "own.key", "--model", "m.safetensors", "--bits", "256")
+    for margin, cost in costs.items():
+        done = run_json("embed", "m.safetensors", "--key", "own.key", "-o", "out", "--margin", margin, "--unbalanced", "--dry-run")
+        assert done["relative_change"] == pytest.approx(cost, rel=0.1)
+    run("inspect", "m.safetensors", out=rf"256 bits over all of them change the weights by .*{100 * costs[8]:.2g} % at margin 8")
+
+
+def test_inspect_tree(scratch):
+    shapes = {f"model.layers.{i}.{n}.weight": [8, 8] for i in range(12) for n in ("attn.q", "attn.k", "mlp")}
+    shapes |= {"model.embed.weight": [20, 8], "model.layers.12.mlp.weight": [8, 8], "head": [20, 8]}
+    tools.safetensors("m.safetensors", {n: ("F32", s, [1.0] * math.prod(s)) for n, s in shapes.items()})
+    text = run("inspect", "m.safetensors", "--tree").stdout
+    assert re.search(r"^head +f32 +\[20, 8\] +640 B$", text, re.M)
+    assert re.search(r"^model +38 tensors, [0-9.]+ kB\n  embed\.weight +f32 .*\n  layers +37 tensors, .*\n    0 to 11 +12 alike, 3 tensors each, 9\.2 kB\n", text, re.M)
+    assert re.search(r"^      attn +2 tensors, 512 B\n        k\.weight .*\n        q\.weight .*\n      mlp\.weight .*\n    12\.mlp\.weight ", text, re.M)
+
+
+def test_signatures_are_named(model):
+    """What signs a model is told by inspect, and embed warns that it will not hold."""
+    run("keygen", "-o", "own.key", "--model", "m.safetensors", "--bits", "16")
+    for name in ("model.sig", "m.safetensors.asc"):
+        open(name, "w").write("signature")
+    assert run_json("inspect", "m.safetensors")["signatures"] == ["m.safetensors.asc", "model.sig"]
+    run("inspect", "m.safetensors", out=r"signed +m\.safetensors\.asc \(a mark breaks it\)")
+    done = run("embed", "m.safetensors", "--key", "own.key", "-o", "out", "--margin", "8")
+    assert [line.split(" signs ")[0] for line in done.stderr.splitlines()] == [f"weightmark embed: warning: {n}" for n in ("m.safetensors.asc", "model.sig")]
 
 
 def test_embed_says_what_it_does(model):
