@@ -20,6 +20,7 @@ HOSTILE = pathlib.Path(__file__).parents[1] / "model" / "gguf" / "hostile"
 Type = gguf.GGMLQuantizationType
 PLAIN = {Type.F64: np.float64, Type.F32: np.float32, Type.F16: np.float16, Type.I8: np.int8, Type.I16: np.int16, Type.I32: np.int32, Type.I64: np.int64}
 READ = ["F64", "F32", "F16", "BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "Q2_K", "Q3_K", "Q4_K", "Q5_K", "Q6_K", "IQ4_NL", "IQ4_XS", "MXFP4"]
+READ = [name for name in READ if name in Type.__members__]  # an older library may lack the newest
 WRITTEN = ["F64", "F32", "F16", "BF16", "Q8_0"]
 
 
@@ -105,7 +106,7 @@ def test_values_of_many_blocks(tmp_path, name):
     assert seen["tensors"][0]["values"] == digest(values)
 
 
-@pytest.mark.parametrize("name", ["BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "MXFP4"])
+@pytest.mark.parametrize("name", [name for name in READ if name in ("BF16", "Q4_0", "Q4_1", "Q5_0", "Q5_1", "Q8_0", "MXFP4")])
 def test_values_of_what_its_quantiser_makes(tmp_path, name):
     weights = np.random.default_rng(3).standard_normal((64, 512)).astype(np.float32)
     data = gguf.quants.quantize(weights, Type[name])
@@ -259,7 +260,7 @@ def reference_accepts(path):
 
 
 STRICTER = ("overlaps that of", "no multiple of the alignment", "5 axes", "a NUL in it", "truth value", "nested more than", "an array of type 13", "split", "part ",
-            "big-endian", "is negative", "has a value of type", "truncated", "its type, 9,")
+            "big-endian", "is negative", "has a value of type", "truncated", "its type, 9,", "is no power of two")
 
 
 def test_hostile_corpus():
