@@ -39,7 +39,7 @@ static wmk_status expected(const literal *l, const char *what)
 static bool accept(literal *l, char c)
 {
     while (l->at < l->end && (*l->at == ' ' || *l->at == '\n' || *l->at == '\t')) l->at++;
-    if (l->at == l->end || *l->at != c) return false;
+    if (l->at == l->end || *l->at != (unsigned char)c) return false;
     l->at++;
     return true;
 }
@@ -48,7 +48,7 @@ static bool accept(literal *l, char c)
 static wmk_status read_word(literal *l, char word[WORD_BYTES_MAX])
 {
     size_t size = 0;
-    char quote = accept(l, '\'') ? '\'' : '"';
+    unsigned char quote = accept(l, '\'') ? '\'' : '"';
     if (quote == '"' && !accept(l, '"')) return expected(l, "a text");
     for (; l->at < l->end && *l->at != quote; l->at++) {
         if (size == WORD_BYTES_MAX - 1 || *l->at < ' ' || *l->at > '~' || *l->at == '\\') return expected(l, "the end of a short text");
