@@ -151,6 +151,7 @@ case("offset-past-end", "input", "8 bytes at byte 64 of the data", file([tensor(
 case("offset-2-64", "input", "at byte 18446744073709551584 of the data", file([tensor(offset=BIG - 31)], data=FLOATS))
 case("overlap", "input", 'tensor "v": its data overlaps that of "w" at byte 32',
      file([tensor(shape=(16,)), tensor("v", offset=32)], data=bytes(64)))
+case("overlap-one-byte", "input", "overlaps", file([tensor(), tensor("v", offset=7)], [pair("general.alignment", U32, 1)], bytes(15), align=1))
 case("overlap-same", "input", "overlaps", file([tensor(), tensor("v")], data=FLOATS))
 
 # odd but sound

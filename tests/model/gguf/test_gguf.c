@@ -155,7 +155,8 @@ static void test_write_same(void **state)
     matrix t = zeros();
     unsigned char *before = malloc(MANY / 32 * 34);
     for (size_t i = 0; i < MANY / 32 * 34; i++) t.blocks[i] = (unsigned char)(i * i % 253);
-    for (size_t b = 0; b < MANY / 32; b++) t.blocks[b * 34 + 1] &= 0xbb; /* finite scales */
+    for (size_t b = 0; b < MANY / 32; b++) t.blocks[b * 34 + 1] &= 0xbb;               /* finite scales */
+    for (size_t l = 0; l < 32; l++) t.blocks[5 * 34 + 2 + l] = (unsigned char)(l % 4); /* a scale that wastes bits */
     memcpy(before, t.blocks, MANY / 32 * 34);
     wmk_tensor_read(&t.view, 0, MANY, t.values);
     write_all(&t);
