@@ -548,6 +548,7 @@ static wmk_status run(reader *r)
 {
     uint32_t none;
     WMK_TRY(add_value(r->pickle, &(wmk_pickle_value){.kind = WMK_PICKLE_NONE}, &none));
+    WMK_TRY(grow(&r->stack, 0, &r->stack_capacity, sizeof *r->stack)); /* places in it are named before anything is there */
     while (!r->stopped) {
         const unsigned char *op;
         WMK_TRY(take(r, 1, &op));

@@ -72,7 +72,7 @@ typedef struct wmk_torch_layout {
     wmk_dtype scale_dtype, zero_dtype;   /* F64 or F32; zeros may be I64, too */
     uint32_t axis;
 } wmk_torch_layout;
-/* The codec for a layout; with `shared`, where two elements share a byte, one that only reads. */
-const wmk_codec *wmk_torch_codec(const wmk_torch_layout *layout, bool shared);
+/* The codec for a layout; one that only reads for types that are not written, and where two elements share a byte. */
+const wmk_codec *wmk_torch_codec(const wmk_torch_layout *layout, bool only_read);
 
 #endif

@@ -159,11 +159,10 @@ static void write_scaled(const wmk_tensor_view *view, void *data, uint64_t eleme
     }
 }
 
-const wmk_codec *wmk_torch_codec(const wmk_torch_layout *layout, bool shared)
+const wmk_codec *wmk_torch_codec(const wmk_torch_layout *layout, bool only_read)
 {
-    static const wmk_codec strided = {"strided", read_strided, write_strided, 1}, strided_shared = {"strided, shared", read_strided, NULL, 1},
-                           scaled = {"scaled integers", read_scaled, write_scaled, 1},
-                           scaled_shared = {"scaled integers, shared", read_scaled, NULL, 1};
-    if (layout->quantised) return shared ? &scaled_shared : &scaled;
-    return shared ? &strided_shared : &strided;
+    static const wmk_codec strided = {"strided", read_strided, write_strided, 1}, strided_read = {"strided", read_strided, NULL, 1},
+                           scaled = {"scaled integers", read_scaled, write_scaled, 1}, scaled_read = {"scaled integers", read_scaled, NULL, 1};
+    if (layout->quantised) return only_read ? &scaled_read : &scaled;
+    return only_read ? &strided_read : &strided;
 }

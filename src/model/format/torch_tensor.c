@@ -271,7 +271,8 @@ static wmk_status choose_codec(wmk_torch_source *source, wmk_model_tensor *out, 
     wmk_torch_layout *kept;
     WMK_TRY(wmk_torch_memory(source, sizeof *kept, &kept));
     *kept = *layout;
-    out->view.codec = wmk_torch_codec(layout, may_share(&out->view, layout->stride));
+    bool only_read = may_share(&out->view, layout->stride) || (!layout->quantised && !wmk_dtype_is_float(out->view.dtype));
+    out->view.codec = wmk_torch_codec(layout, only_read);
     out->view.codec_context = kept;
     return WMK_OK;
 }

@@ -143,6 +143,7 @@ case("ok-every-literal", "ok", "", of(list_(NONE, TRUE, FALSE, number(-3), numbe
                                             b"(K\x011", b"(0", b"\x95\0\0\0\0\0\0\0\0", b"\x8c\3foo\x8c\3bar\x93")))
 case("ok-newobj-ex", "ok", "", of(world("user", "C"), EMPTY_TUPLE, EMPTY_DICT, b"\x92", NONE, BUILD))
 case("ok-list-subclass", "ok", "", of(world("user", "L"), EMPTY_TUPLE, NEWOBJ, MARK, tensor(), b"e"))
+case("ok-mark-first", "ok", "", files(b"(t."))
 case("ok-no-tensors", "ok", "", of(EMPTY_DICT))
 case("ok-empty-tensor", "ok", "", files(pickle(dict_(w=tensor(storage(count=0), size=numbers(0, 3), stride=numbers(3, 1)))), members={"data/0": b""}))
 case("ok-other-root", "ok", "", of(dict_(w=tensor()), root="some folder"))
@@ -228,7 +229,8 @@ def doubling(levels, leaf):
     return out
 
 
-case("bomb-paths", "unsupported", "endless paths", of(doubling(40, tensor())))
+case("bomb-paths", "unsupported", "endless paths", of(doubling(40, EMPTY_LIST)))
+case("bomb-tensors", "unsupported", "names are endless", of(doubling(40, tensor())))
 case("bomb-wide", "unsupported", "endless paths", of(list_(*[NONE] * 2000), put(0), b"0", list_(*[get(0)] * 2000)))
 case("bomb-names", "unsupported", "endless", of(text("n" * 900), put(0), b"0", tensor(), put(1), b"0", pairs(*[get(0) + get(1)] * 3000)))
 case("bomb-depth", "unsupported", "nested more than 128 deep", of(EMPTY_LIST * 300, b"a" * 299))
