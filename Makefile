@@ -32,12 +32,13 @@ demo:
 
 configure-tests:
 	@scripts/install-packages.sh build demo test
-	@$(CMAKE) -S . -B $(BUILD) -G Ninja -DWMK_TESTS=ON -DWMK_WERROR=ON -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DWMK_PYTHON=$$(scripts/python-for-tests.sh $(BUILD)) $(CMAKE_FLAGS) >/dev/null
+	@$(CMAKE) -S . -B $(BUILD) -G Ninja -DWMK_TESTS=ON -DWMK_WERROR=ON -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DWMK_PYTHON=$$(scripts/python-for-tests.sh $(BUILD)) $(SLOW_FLAGS) $(CMAKE_FLAGS) >/dev/null
 
 test: configure-tests
 	@$(CMAKE) --build $(BUILD) -j $(JOBS)
 	@$(CTEST) --test-dir $(BUILD) --output-on-failure -LE slow
 
+test-slow: SLOW_FLAGS = -DWMK_PYTHON_SLOW=$$(scripts/python-for-tests.sh $(BUILD) slow)
 test-slow: configure-tests
 	@$(CMAKE) --build $(BUILD) -j $(JOBS)
 	@$(CTEST) --test-dir $(BUILD) --output-on-failure

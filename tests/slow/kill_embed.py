@@ -122,8 +122,8 @@ def kill_runs(case, count, forced, rng):
     for run in range(count):
         case.prepare(forced)
         process = subprocess.Popen([program, *map(str, case.command), *(["--force"] if forced else [])], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        # Every third run is aimed at the end, where files are put in place.
-        time.sleep(rng.uniform(0.7, 1.1) * case.seconds if run % 3 == 0 else rng.uniform(0, 1.05) * case.seconds)
+        # Every second run is aimed at the end, where files are put in place.
+        time.sleep(rng.uniform(0.7, 1.6) * case.seconds if run % 2 == 0 else rng.uniform(0, 1.5) * case.seconds)
         ended += process.poll() is not None
         process.send_signal(signal.SIGKILL)
         process.wait()
