@@ -142,7 +142,6 @@ case("ok-sub-byte", "ok", "", tensors(bytes(7), a=entry("F4", (2, 4), (0, 4)), b
 
 # other files
 case("pickle", "unsupported", "looks like a pickle", b"\x80\x02}q\0.", ".pt")
-case("hdf5", "unsupported", "looks like an HDF5", b"\x89HDF\r\n\x1a\n" + bytes(40), ".h5")
 case("gzip", "unsupported", "looks like a gzip file", b"\x1f\x8b\x08" + bytes(20), ".gz")
 case("text", "input", "is not a model file weightmark knows", b"hello, this is a text file\n", ".txt")
 case("text-named", "input", "at most 100000000 are allowed", b"hello, this is a text file\n")
@@ -157,7 +156,6 @@ def archive(*names):
     return out.getvalue()
 
 
-case("keras-zip", "unsupported", "looks like a Keras (zip) file", archive("metadata.json", "config.json"), ".keras")
 case("zip", "unsupported", "looks like a zip archive", archive("readme"), ".zip")
 
 
