@@ -131,10 +131,33 @@ def test_exporters(network, tmp_path, arguments):
         ours = in_order_of(tensor["layout"], weight, axes)
         assert tensor["shape"] == list(ours.shape) and np.allclose(array, ours, rtol=1e-5, atol=1e-7), name
         assert tensor["values"] == digest_of_values(array) and tensor["writable"], name
-    recurrent = [t for t in seen.values() if t["layout"] == "DOI"]
-    assert sorted(t["shape"] for t in recurrent) == [[2, 64, 16], [2, 64, 32]]
+    for name in ("weight_ih_l0", "weight_hh_l0", "weight_ih_l0_reverse", "weight_hh_l0_reverse"):
+        tensor, weight = seen["lstm." + name], network.get_parameter("lstm." + name).detach().numpy()
+        assert tensor["shape"] == list(weight.shape) and tensor["layout"] == "OI" and tensor["values"] == digest_of_values(weight)
     if arguments.get("external_data"):
         assert all(seen[name + ".weight"]["file"] == 1 for name in WEIGHTS)
+
+
+@pytest.mark.parametrize("dynamo", [False, True])
+def test_layers_of_recurrent_networks(tmp_path, dynamo):
+    if dynamo:
+        pytest.importorskip("onnxscript", reason="the Python package onnxscript is not installed")
+
+    class Net(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b, self.c = nn.LSTM(6, 4, num_layers=2, bidirectional=True), nn.GRU(8, 5, num_layers=3), nn.LSTM(5, 2)
+
+        def forward(self, x):
+            return self.c(self.b(self.a(x)[0])[0])[0]
+
+    net = Net().eval()
+    torch.onnx.export(net, (torch.randn(2, 5, 6),), str(tmp_path / "a.onnx"), dynamo=dynamo)
+    seen = by_author(dump_one(tmp_path / "a.onnx"))
+    weights = {name: value for name, value in net.named_parameters() if "weight" in name}
+    assert len(weights) == 16
+    for name, value in weights.items():
+        assert seen[name]["values"] == digest_of_values(value.detach().numpy()), name
 
 
 def test_twins(tmp_path):

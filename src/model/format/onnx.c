@@ -426,6 +426,7 @@ static wmk_status open_onnx(wmk_model *model, uint32_t file)
     free(onnx.values);
     free(onnx.scopes);
     free(onnx.externals);
+    free(onnx.module);
     return status;
 }
 

@@ -59,6 +59,8 @@ typedef struct wmk_onnx {
     size_t external_count;
     char *text; /* room for texts */
     size_t text_left;
+    char *module; /* of the last recurrent node, and which of its layers that was */
+    uint32_t layer;
 } wmk_onnx;
 
 /* A copy that lives as long as the model. INPUT: no UTF-8; UNSUPPORTED: a NUL in it. */
@@ -86,8 +88,22 @@ wmk_status wmk_onnx_check(wmk_onnx *onnx);
 
 /* ---- onnx_alias.c ---- */
 
-/* The parameter's name that a network's author would know, from the tensor's name and the node that uses it; NULL: none. */
-wmk_status wmk_onnx_alias(wmk_onnx *onnx, const char *name, wmk_onnx_text node, wmk_onnx_text scopes, const char **out);
+/* The name of the module that a node is in ("encoder.layer.0.query"), by its metadata or its own name; empty: none. The caller frees *out. */
+wmk_status wmk_onnx_module(wmk_onnx_text node, wmk_onnx_text scopes, char **out);
+/* The parameter's name that a network's author would know, from the tensor's name and the node that uses it; `parameter` (".weight") goes behind the module's. NULL: none. */
+wmk_status wmk_onnx_alias(wmk_onnx *onnx, const char *name, wmk_onnx_text node, wmk_onnx_text scopes, const char *parameter, const char **out);
+
+/* ---- onnx_recurrent.c ---- */
+
+typedef struct wmk_onnx_recurrent {
+    uint32_t gates; /* 4 LSTM, 3 GRU, 1 RNN */
+    bool of_state;  /* the weight that the hidden state meets */
+    uint32_t layer; /* of its module */
+    wmk_onnx_text node, scopes;
+} wmk_onnx_recurrent;
+
+/* A weight of a recurrent operator becomes a matrix a direction; not done where it is none of floats as they are. */
+wmk_status wmk_onnx_set_recurrent(wmk_onnx *onnx, size_t index, const wmk_onnx_recurrent *use, bool *done);
 
 /* ---- onnx_codec.c ---- */
 

@@ -78,22 +78,29 @@ static wmk_status join_path(wmk_buffer *out, wmk_onnx_text node)
     return WMK_OK;
 }
 
-wmk_status wmk_onnx_alias(wmk_onnx *onnx, const char *name, wmk_onnx_text node, wmk_onnx_text scopes, const char **out)
+wmk_status wmk_onnx_module(wmk_onnx_text node, wmk_onnx_text scopes, char **out)
 {
-    size_t size = bare_size(name);
     wmk_onnx_text scope = last_scope(scopes);
     wmk_buffer path = {0};
-    wmk_status status = WMK_OK;
+    wmk_status status = scope.size > 0 ? wmk_buffer_append(&path, scope.data, scope.size) : join_path(&path, node);
+    if (status == WMK_OK) status = wmk_buffer_append(&path, "", 1);
+    if (status == WMK_OK) *out = (char *)path.data;
+    if (status != WMK_OK) wmk_buffer_free(&path);
+    return status;
+}
+
+wmk_status wmk_onnx_alias(wmk_onnx *onnx, const char *name, wmk_onnx_text node, wmk_onnx_text scopes, const char *parameter, const char **out)
+{
+    size_t size = bare_size(name);
+    char *module, *text;
     *out = NULL;
     if (!is_made_up(name, size)) return name[size] ? wmk_onnx_keep_text(onnx, (wmk_onnx_text){name, size}, out) : WMK_OK;
-    if (scope.size > 0)
-        status = wmk_buffer_append(&path, scope.data, scope.size);
-    else
-        status = join_path(&path, node);
-    if (status == WMK_OK && path.size > 0) {
-        status = wmk_buffer_append(&path, ".weight", 7);
-        if (status == WMK_OK) status = wmk_onnx_keep_text(onnx, (wmk_onnx_text){(const char *)path.data, path.size}, out);
+    WMK_TRY(wmk_onnx_module(node, scopes, &module));
+    wmk_status status = *module ? wmk_format(&text, "%s%s", module, parameter) : WMK_OK;
+    if (status == WMK_OK && *module) {
+        status = wmk_onnx_keep_text(onnx, (wmk_onnx_text){text, strlen(text)}, out);
+        free(text);
     }
-    wmk_buffer_free(&path);
+    free(module);
     return status;
 }

@@ -126,7 +126,7 @@ static size_t constant(const wmk_onnx *onnx, const node *n, size_t index)
 
 /* ---- weights ---- */
 
-typedef enum rule { RULE_CONV, RULE_CONV_TRANSPOSE, RULE_RIGHT, RULE_LEFT, RULE_RECURRENT, RULE_RECURRENT_TRANSPOSED, RULE_TABLE } rule;
+typedef enum rule { RULE_CONV, RULE_CONV_TRANSPOSE, RULE_RIGHT, RULE_LEFT, RULE_RECURRENT, RULE_TABLE } rule;
 
 /* Which letters the operator gives to the axes of a weight of this rank; NULL: none. Transposed: its attribute says that the last two axes change places before the product. */
 static const char *letters(rule by, uint32_t rank, bool transposed)
@@ -141,9 +141,7 @@ static const char *letters(rule by, uint32_t rank, bool transposed)
     case RULE_LEFT: /* outputs are the result's columns of a right factor, rows of a left one */
         if ((by == RULE_RIGHT) != transposed) return rank == 2 ? "IO" : rank == 3 ? "DIO" : NULL;
         return rank == 2 ? "OI" : rank == 3 ? "DOI" : NULL;
-    case RULE_RECURRENT:
-        return rank == 3 ? "DOI" : NULL; /* D: the directions; O: the gates' outputs */
-    case RULE_RECURRENT_TRANSPOSED:
+    case RULE_RECURRENT: /* D: the directions; O: the gates' outputs */
         return rank == 3 ? "DIO" : NULL;
     case RULE_TABLE:
         break;
@@ -171,12 +169,6 @@ static const struct use {
     {"", "QLinearMatMul", 0, 1, 2, false, RULE_LEFT, NULL},
     {"", "Gemm", 1, NO, NO, false, RULE_RIGHT, "transB"},
     {"", "Gemm", 0, NO, NO, false, RULE_LEFT, "transA"},
-    {"", "LSTM", 1, NO, NO, false, RULE_RECURRENT, NULL},
-    {"", "LSTM", 2, NO, NO, false, RULE_RECURRENT, NULL},
-    {"", "GRU", 1, NO, NO, false, RULE_RECURRENT, NULL},
-    {"", "GRU", 2, NO, NO, false, RULE_RECURRENT, NULL},
-    {"", "RNN", 1, NO, NO, false, RULE_RECURRENT, NULL},
-    {"", "RNN", 2, NO, NO, false, RULE_RECURRENT, NULL},
     {"", "Gather", 0, NO, NO, false, RULE_TABLE, NULL},
     {"com.microsoft", "QGemm", 3, 4, 5, false, RULE_RIGHT, "transB"},
     {"com.microsoft", "QGemm", 0, 1, 2, false, RULE_LEFT, "transA"},
@@ -187,8 +179,8 @@ static const struct use {
     {"com.microsoft", "FusedMatMul", 0, NO, NO, false, RULE_LEFT, "transA"},
     {"com.microsoft", "DynamicQuantizeMatMul", 1, 2, 3, false, RULE_RIGHT, NULL},
     {"com.microsoft", "MatMulIntegerToFloat", 1, 3, 5, false, RULE_RIGHT, NULL},
-    {"com.microsoft", "DynamicQuantizeLSTM", 1, 8, 9, false, RULE_RECURRENT_TRANSPOSED, NULL},
-    {"com.microsoft", "DynamicQuantizeLSTM", 2, 10, 11, false, RULE_RECURRENT_TRANSPOSED, NULL},
+    {"com.microsoft", "DynamicQuantizeLSTM", 1, 8, 9, false, RULE_RECURRENT, NULL},
+    {"com.microsoft", "DynamicQuantizeLSTM", 2, 10, 11, false, RULE_RECURRENT, NULL},
     {"com.microsoft", "Attention", 1, NO, NO, false, RULE_RIGHT, NULL},
     {"com.microsoft", "QAttention", 1, 4, 7, false, RULE_RIGHT, NULL},
 };
@@ -204,8 +196,8 @@ static wmk_status set_layout(wmk_onnx *onnx, const node *n, const wmk_onnx_value
 {
     wmk_model_tensor *tensor = &onnx->model->tensors[value->tensor];
     uint32_t rank = tensor->view.rank;
-    if (!tensor->alias && (!layout || layout[0] != 'D')) /* an author's recurrent weights have their gates in another order */
-        WMK_TRY(wmk_onnx_alias(onnx, tensor->view.name, n->name, n->scopes, &tensor->alias));
+    if (!tensor->alias && (!layout || layout[0] != 'D')) /* an author has those in parts */
+        WMK_TRY(wmk_onnx_alias(onnx, tensor->view.name, n->name, n->scopes, ".weight", &tensor->alias));
     if (!layout || tensor->layout_known) return WMK_OK;
     memset(tensor->view.layout, 0, sizeof tensor->view.layout);
     for (uint32_t axis = 0; axis < rank; axis++) tensor->view.layout[value->permutation[axis]] = layout[axis];
@@ -228,7 +220,7 @@ static wmk_status use_weight(wmk_onnx *onnx, const node *n, const struct use *us
     if (zero_lost) return WMK_OK; /* a zero point that is not known before the network runs */
     if (use->scale != NO) {
         size_t scale = constant(onnx, n, use->scale);
-        bool by_direction = use->by == RULE_RECURRENT_TRANSPOSED && scale != WMK_ONNX_NONE && onnx->model->tensors[scale].view.rank == 1;
+        bool by_direction = use->by == RULE_RECURRENT && scale != WMK_ONNX_NONE && onnx->model->tensors[scale].view.rank == 1;
         return wmk_onnx_set_scaled(onnx, value->tensor, scale, zero, by_direction ? 0 : axis, 0);
     }
     wmk_onnx_value *out = output(onnx, n);
@@ -311,6 +303,31 @@ static wmk_status use_terms(wmk_onnx *onnx, const node *n)
     return WMK_OK;
 }
 
+/* Nodes of one module that follow each other are its layers. */
+static wmk_status count_layers(wmk_onnx *onnx, const node *n)
+{
+    char *module;
+    WMK_TRY(wmk_onnx_module(n->name, n->scopes, &module));
+    onnx->layer = onnx->module && strcmp(module, onnx->module) == 0 ? onnx->layer + 1 : 0;
+    free(onnx->module);
+    onnx->module = module;
+    return WMK_OK;
+}
+
+static wmk_status use_recurrent(wmk_onnx *onnx, const node *n, uint32_t gates)
+{
+    if (constant(onnx, n, 1) == WMK_ONNX_NONE) return WMK_OK;
+    WMK_TRY(count_layers(onnx, n));
+    for (size_t k = 1; k <= 2; k++) {
+        size_t tensor = constant(onnx, n, k);
+        wmk_onnx_recurrent use = {gates, k == 2, onnx->layer, n->name, n->scopes};
+        bool done = false;
+        if (tensor != WMK_ONNX_NONE) WMK_TRY(wmk_onnx_set_recurrent(onnx, tensor, &use, &done));
+        if (tensor != WMK_ONNX_NONE && !done && onnx->model->tensors[tensor].view.rank == 3) WMK_TRY(set_layout(onnx, n, input(onnx, n, k), "DOI"));
+    }
+    return WMK_OK;
+}
+
 /* Biases and states of a recurrent network: no weights, whatever their rank. */
 static void pass_states(wmk_onnx *onnx, const node *n)
 {
@@ -384,6 +401,9 @@ static wmk_status read_uses(wmk_onnx *onnx, const node *n)
 {
     for (size_t i = 0; i < sizeof uses / sizeof uses[0]; i++)
         if (is_operator(n, uses[i].domain, uses[i].name)) WMK_TRY(use_weight(onnx, n, &uses[i]));
+    if (is_operator(n, "", "LSTM")) WMK_TRY(use_recurrent(onnx, n, 4));
+    if (is_operator(n, "", "GRU")) WMK_TRY(use_recurrent(onnx, n, 3));
+    if (is_operator(n, "", "RNN")) WMK_TRY(use_recurrent(onnx, n, 1));
     if (is_operator(n, "", "LSTM") || is_operator(n, "", "GRU") || is_operator(n, "", "RNN") ||
         is_operator(n, "com.microsoft", "DynamicQuantizeLSTM"))
         pass_states(onnx, n);

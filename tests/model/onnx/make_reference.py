@@ -33,6 +33,7 @@ tensors = [
     typed("four_scale", TensorProto.FLOAT, values(3, 3)),  # blocks of two along the first axis
     numpy_helper.from_array(np.arange(24, dtype=np.uint8).reshape(3, 2, 4) * 7, "onnx::MatMul_7_Q4"),  # [3, 12] in blocks of 8
     numpy_helper.from_array(values(6) + 1, "blocks_scale"),
+    numpy_helper.from_array(values(2, 8, 2), "val_8"),  # of an LSTM: two directions, gates i o f c of two outputs
 ]
 nodes = [
     helper.make_node("Conv", ["x", "conv.weight"], ["a"]),
@@ -47,6 +48,7 @@ nodes = [
     helper.make_node("MatMul", ["k", "j"], ["l"]),
     helper.make_node("MatMulNBits", ["m", "onnx::MatMul_7_Q4", "blocks_scale"], ["n"], "/encoder/layer.0/query/MatMul_Q4", domain="com.microsoft", K=12, N=3, bits=4,
                      block_size=8),
+    helper.make_node("LSTM", ["o", "val_8", "p"], ["q"], "/decoder/rnn/LSTM_1", hidden_size=2, direction="bidirectional"),
 ]
 graph = helper.make_graph(nodes, "reference", [], [], tensors)
 onnx.save(helper.make_model(graph, producer_name="test", ir_version=10, opset_imports=[helper.make_opsetid("", 21), helper.make_opsetid("com.microsoft", 1)]),

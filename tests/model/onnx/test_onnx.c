@@ -81,6 +81,13 @@ static double narrow_blocks(size_t i)
     return ((double)half - 8) * (plain(2 * row + column / 8) + 1);
 }
 
+/* The second direction's, in PyTorch's order of gates: i f g o. */
+static double gates(size_t i)
+{
+    static const size_t rows[] = {8, 9, 12, 13, 14, 15, 10, 11};
+    return plain(2 * rows[i / 2] + i % 2);
+}
+
 static void check_values(const wmk_model *model, const wmk_model_tensor *tensor, double (*expected)(size_t), size_t count)
 {
     wmk_tensor_view view = tensor->view;
@@ -106,7 +113,7 @@ static void test_reference(void **state)
     assert_string_equal(wmk_model_format(model), "onnx");
     assert_string_equal(wmk_model_metadata(model, "producer_name"), "test");
     assert_string_equal(wmk_model_metadata(model, "opset"), "ai.onnx 21, com.microsoft 1");
-    assert_int_equal(wmk_model_tensor_count(model), 10);
+    assert_int_equal(wmk_model_tensor_count(model), 12);
     check_values(model, find(model, "conv.weight", "OIHW", NULL), plain, 12);
     check_values(model, find(model, "typed", "OI", NULL), plain, 8);
     check_values(model, find(model, "half", "OI", NULL), plain, 12);
@@ -118,6 +125,9 @@ static void test_reference(void **state)
     assert_int_equal(blocks->view.shape[1], 12);
     check_values(model, blocks, narrow_blocks, 36);
     assert_false(wmk_tensor_is_writable(&blocks->view));
+    assert_string_equal(find(model, "val_8[0]", "OI", "decoder.rnn.weight_ih_l0")->view.codec->name, "gates in another order");
+    check_values(model, find(model, "val_8[1]", "OI", "decoder.rnn.weight_ih_l0_reverse"), gates, 16);
+    assert_true(wmk_tensor_is_writable(&wmk_model_find(model, "val_8[1]")->view));
     assert_true(wmk_model_find(model, "half")->packed && wmk_model_find(model, "q_quantized")->packed);
     assert_string_equal(wmk_model_find(model, "four_scale")->view.layout, "");
     wmk_model_close(model);
