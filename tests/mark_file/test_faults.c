@@ -72,16 +72,26 @@ void __wrap_free(void *block)
 /* ---- what is done ---- */
 
 static char folder[] = "/tmp/wmk-test-faults-XXXXXX";
-static char model_path[64], output_path[64];
-static wmk_key *weights_key, *mean_key;
-static float first[8 * 8 * 9], second[10 * 64];
+static char model_path[64], output_path[64], renamed_path[64], map_path[64];
+static wmk_key *weights_key, *mean_key, *turned_key; /* turned: a square matrix whose letters are the other way round */
+static float first[8 * 8 * 9], second[10 * 64], third[16 * 16];
 
 static wmk_status write_model(void)
 {
     const wmk_tensor_view views[] = {{"conv.weight", WMK_F32, 4, {8, 8, 3, 3}, "OIHW", first, NULL, NULL, 0},
-                                     {"fc.weight", WMK_F32, 2, {10, 64}, "OI", second, NULL, NULL, 0}};
+                                     {"fc.weight", WMK_F32, 2, {10, 64}, "OI", second, NULL, NULL, 0},
+                                     {"layers.0.self_attn.q_proj.weight", WMK_F32, 2, {16, 16}, "OI", third, NULL, NULL, 0}};
     const wmk_metadata metadata = {"name", "value"};
-    return wmk_model_write(output_path, views, 2, &metadata, 1, true);
+    return wmk_model_write(output_path, views, 3, &metadata, 1, true);
+}
+
+/* The same under other names, one matrix turned, beside a config.json with the number of heads. */
+static wmk_status write_renamed(void)
+{
+    const wmk_tensor_view views[] = {{"module.conv.weight", WMK_F32, 4, {8, 8, 3, 3}, "OIHW", first, NULL, NULL, 0},
+                                     {"module.head.fc.weight", WMK_F32, 2, {64, 10}, "OI", second, NULL, NULL, 0},
+                                     {"blk.0.attn_q.weight", WMK_F32, 2, {16, 16}, "OI", third, NULL, NULL, 0}};
+    return wmk_model_write(renamed_path, views, 3, NULL, 0, true);
 }
 
 static wmk_status open_model(void)
@@ -114,18 +124,18 @@ static wmk_status make_key(wmk_key **key, const char *selectors, wmk_scheme sche
 static wmk_status choose_and_make_key(void)
 {
     wmk_key *key;
-    wmk_status status = make_key(&key, "conv*,fc.weight", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS);
+    wmk_status status = make_key(&key, "conv*,fc.weight,*q_proj*", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS);
     if (status == WMK_OK) wmk_key_free(key);
     return status;
 }
 
-static wmk_status verify(const wmk_key *key, bool any_tensor)
+static wmk_status verify(const char *path, const wmk_key *key, bool any_tensor)
 {
     wmk_model *model;
     wmk_verification found;
     wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
     options.any_tensor = any_tensor;
-    wmk_status status = wmk_model_open(&model, model_path);
+    wmk_status status = wmk_model_open(&model, path);
     if (status != WMK_OK) return status;
     status = wmk_model_verify(&found, model, key, &options);
     if (status == WMK_OK) wmk_verification_free(&found);
@@ -133,9 +143,20 @@ static wmk_status verify(const wmk_key *key, bool any_tensor)
     return status;
 }
 
-static wmk_status verify_weights(void) { return verify(weights_key, false); }
-static wmk_status verify_mean(void) { return verify(mean_key, false); }
-static wmk_status verify_any(void) { return verify(mean_key, true); }
+static wmk_status verify_weights(void) { return verify(model_path, weights_key, false); }
+static wmk_status verify_mean(void) { return verify(model_path, mean_key, false); }
+static wmk_status verify_any(void) { return verify(model_path, mean_key, true); }
+static wmk_status verify_any_of_many(void) { return verify(renamed_path, weights_key, true); }
+static wmk_status verify_renamed(void) { return verify(renamed_path, weights_key, false); }
+static wmk_status verify_turned(void) { return verify(renamed_path, turned_key, false); }
+
+static wmk_status read_map(void)
+{
+    wmk_renames renames;
+    wmk_status status = wmk_renames_read(&renames, map_path);
+    if (status == WMK_OK) wmk_renames_free(&renames);
+    return status;
+}
 
 static wmk_status embed(const wmk_key *key, double margin)
 {
@@ -162,6 +183,10 @@ static const struct {
     {"verify weights", verify_weights},
     {"verify mean", verify_mean},
     {"verify any tensor", verify_any},
+    {"verify any tensors of many", verify_any_of_many},
+    {"verify renamed", verify_renamed},
+    {"verify a square matrix", verify_turned},
+    {"read a map", read_map},
     {"embed weights", embed_weights},
     {"embed mean", embed_mean},
 };
@@ -194,14 +219,23 @@ static int set_up(void **state)
     if (!mkdtemp(folder)) return -1;
     snprintf(model_path, sizeof model_path, "%s/model", folder);
     snprintf(output_path, sizeof output_path, "%s/model", folder);
+    snprintf(renamed_path, sizeof renamed_path, "%s/renamed", folder);
+    snprintf(map_path, sizeof map_path, "%s/config.json", folder); /* a map as good as any other, and what says how many heads there are */
+    FILE *map = fopen(map_path, "w");
+    if (!map || fputs("{\"model_type\": \"llama\", \"num_attention_heads\": \"4\", \"other\": \"name\"}", map) < 0 || fclose(map) != 0) return -1;
     uint32_t noise = 1;
     for (size_t i = 0; i < sizeof first / sizeof *first; i++) first[i] = (float)((noise = noise * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
     for (size_t i = 0; i < sizeof second / sizeof *second; i++)
         second[i] = (float)((noise = noise * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
-    if (write_model() != WMK_OK) return -1;
+    for (size_t i = 0; i < sizeof third / sizeof *third; i++) third[i] = (float)((noise = noise * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
+    if (write_model() != WMK_OK || write_renamed() != WMK_OK) return -1;
     snprintf(output_path, sizeof output_path, "%s/output", folder);
     if (make_key(&weights_key, "all", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS) != WMK_OK) return -1;
-    return make_key(&mean_key, "conv", WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN) == WMK_OK ? 0 : -1;
+    if (make_key(&mean_key, "conv", WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN) != WMK_OK) return -1;
+    wmk_target target = {.name = "first.blk.0.attn_q", .layout = "IO", .rank = 2, .shape = {16, 16}};
+    wmk_key_options options = WMK_KEY_OPTIONS_INIT;
+    options.bits = 8, options.targets = &target, options.target_count = 1;
+    return wmk_key_create(&turned_key, &options) == WMK_OK ? 0 : -1;
 }
 
 static int tear_down(void **state)
@@ -209,8 +243,11 @@ static int tear_down(void **state)
     (void)state;
     wmk_key_free(weights_key);
     wmk_key_free(mean_key);
+    wmk_key_free(turned_key);
     unlink(model_path);
     unlink(output_path);
+    unlink(renamed_path);
+    unlink(map_path);
     return rmdir(folder);
 }
 
