@@ -18,9 +18,8 @@ wmk_status wmk_npy_head_bytes(const unsigned char *bytes, uint64_t size, uint64_
     uint64_t length = 0;
     if (size < begin) return wmk_fail(WMK_ERROR_INPUT, "truncated: %llu bytes, a head has at least 12", (unsigned long long)size);
     for (unsigned i = begin; i-- > 8;) length = length << 8 | bytes[i];
-    if (length > WMK_NPY_HEAD_BYTES_MAX - begin)
-        return wmk_fail(WMK_ERROR_INPUT, "a header of %llu bytes, at most %u are allowed", (unsigned long long)length,
-                        WMK_NPY_HEAD_BYTES_MAX - begin);
+    if (length > WMK_NPY_HEADER_BYTES_MAX)
+        return wmk_fail(WMK_ERROR_INPUT, "a header of %llu bytes, at most %d are allowed", (unsigned long long)length, WMK_NPY_HEADER_BYTES_MAX);
     *head_bytes = begin + length;
     return WMK_OK;
 }

@@ -37,8 +37,8 @@ case("head-cut.npy", "input", "truncated: 11 bytes", SOUND[:6] + b"\2\0" + SOUND
 npy("version-0", "unsupported", "version 0.0", header(), version=0)
 npy("version-4", "unsupported", "version 4.0", header(), version=4)
 npy("version-1-1", "unsupported", "version 1.1", header(), minor=1)
-npy("header-past-end", "input", "truncated: a head of 65545 bytes", header(), length=65535)
-npy("header-long", "input", "a header of 65536 bytes, at most 65535", header(), version=2, length=65536 - 0, minor=0)
+npy("header-past-end", "input", "truncated: a head of 10010 bytes", header(), length=10000)
+npy("header-long", "input", "a header of 10001 bytes, at most 10000", header(), version=2, length=10001)
 npy("header-2-32", "input", "a header of 4294967295 bytes", header(), version=2, length=0xffffffff)
 
 # the literal
