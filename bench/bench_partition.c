@@ -36,17 +36,25 @@ static int by_size(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
-/* bf16 values spread evenly over [-1/32, 1/32), in the size and spread of trained weights. */
+static uint64_t hash(uint64_t i)
+{
+    uint64_t h = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    h = (h ^ h >> 32) * UINT64_C(0xd6e8feb86659fd93);
+    return h ^ h >> 29;
+}
+
+/* bf16 values about normally distributed (four uniform ones added), of the size of trained weights, some filters twice as large as others. */
 static void fill(uint16_t *weights, size_t count)
 {
 #pragma omp parallel for schedule(static)
     for (size_t i = 0; i < count; i++) {
-        uint64_t h = (i + 1) * UINT64_C(0x9e3779b97f4a7c15);
-        h = (h ^ h >> 32) * UINT64_C(0xd6e8feb86659fd93);
-        float value = ((float)(h >> 40) / (float)(1 << 24) - 0.5f) / 16;
+        uint64_t h = hash(i);
+        float sum = (float)(h & 0xffff) + (float)(h >> 16 & 0xffff) + (float)(h >> 32 & 0xffff) + (float)(h >> 48);
+        float size = 1 + (float)(hash(~(i / SIDE)) >> 40) / (float)(1 << 24);
+        float value = (sum / 65536 - 2) / 32 * size;
         uint32_t bits;
         memcpy(&bits, &value, sizeof bits);
-        weights[i] = (uint16_t)(bits >> 16);
+        weights[i] = (uint16_t)((bits + 0x8000) >> 16);
     }
 }
 

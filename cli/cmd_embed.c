@@ -49,23 +49,17 @@ static json_t *embed_json(const cli_call *call, const wmk_key *key, const wmk_em
     return object;
 }
 
-/* Reads the written file back, from the disk, and judges it as verify would. */
-static int prove(const cli_call *call, const wmk_key *key, const wmk_embed_summary *summary)
+/* What the file that was written proves. */
+static int prove(const cli_call *call, const wmk_key *key, const wmk_embed_summary *summary, wmk_verification *found)
 {
     const embed_settings *settings = call->settings;
-    wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
-    wmk_verification found = {0};
-    wmk_model *model = NULL;
-    wmk_status status = wmk_model_open(&model, settings->output);
-    if (status == WMK_OK) status = wmk_model_verify(&found, model, key, &options);
-    int exit_code = status == WMK_OK ? EXIT_DONE : library_error(call->command, status);
-    if (exit_code == EXIT_DONE && call->common->json)
-        exit_code = print_json(call, embed_json(call, key, summary, verdict_json(key, &found, settings->output)));
-    else if (exit_code == EXIT_DONE)
-        verdict_print(key, &found, settings->output);
-    if (exit_code == EXIT_DONE && found.evidence.verdict != WMK_FOUND) exit_code = EXIT_NEGATIVE;
-    wmk_verification_free(&found);
-    wmk_model_close(model);
+    int exit_code = EXIT_DONE;
+    if (call->common->json)
+        exit_code = print_json(call, embed_json(call, key, summary, verdict_json(key, found, settings->output)));
+    else
+        verdict_print(key, found, settings->output);
+    if (exit_code == EXIT_DONE && found->evidence.verdict != WMK_FOUND) exit_code = EXIT_NEGATIVE;
+    wmk_verification_free(found);
     return exit_code;
 }
 
@@ -83,6 +77,7 @@ static int embed(const cli_call *call, const wmk_key *key)
     const embed_settings *settings = call->settings;
     wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
     wmk_embed_summary summary = {0};
+    wmk_verification proof = {0};
     wmk_model *model = NULL;
     options.margin = settings->margin;
     options.eq6 = settings->eq6;
@@ -90,9 +85,9 @@ static int embed(const cli_call *call, const wmk_key *key)
     options.unbalanced = settings->unbalanced;
     wmk_status status = wmk_model_open(&model, call->operands.item[0]);
     if (status == WMK_OK) warn_of_signatures(call, model);
-    if (status == WMK_OK) status = wmk_model_embed(model, key, settings->output, settings->force, &options, announce, (void *)call, &summary);
+    if (status == WMK_OK) status = wmk_model_embed(model, key, settings->output, settings->force, &options, announce, (void *)call, &summary, &proof);
     wmk_model_close(model);
-    if (status == WMK_OK) return prove(call, key, &summary);
+    if (status == WMK_OK) return prove(call, key, &summary, &proof);
     if (status != WMK_ERROR_INTERRUPTED || !settings->dry_run) return library_error(call->command, status);
     if (call->common->json) return print_json(call, embed_json(call, key, &summary, NULL));
     puts("dry run: nothing was written");

@@ -95,9 +95,10 @@ typedef int (*wmk_embed_confirm_fn)(const wmk_embed_summary *summary, void *payl
 
 /* Marks a copy of `model` at `path` (wmk_mark_embed, then a patch). Nothing is left at `path` on failure. confirm: may be NULL; when it stops the work, nothing is
  * left at `path` and the status is INTERRUPTED. summary may be NULL; it is set on success, and by INTERRUPTED to what would have been done.
+ * proof: NULL, or what the bytes of the copy say, as wmk_model_verify with the options' defaults would; set on success, the caller frees it with wmk_verification_free.
  * MISSING: one of the key's tensors; EXISTS unless `replace`; SYSTEM; other statuses as wmk_mark_embed. */
 WMK_EXPORT wmk_status wmk_model_embed(const wmk_model *model, const wmk_key *key, const char *path, bool replace, const wmk_embed_options *options,
-                                      wmk_embed_confirm_fn confirm, void *payload, wmk_embed_summary *summary);
+                                      wmk_embed_confirm_fn confirm, void *payload, wmk_embed_summary *summary, wmk_verification *proof);
 
 #ifdef __cplusplus
 }

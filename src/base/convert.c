@@ -215,20 +215,76 @@ void wmk_read_f64(double *dst, const void *src, wmk_dtype dtype, size_t count)
     }
 }
 
+/* to: wmk_f64_to_f16 or wmk_f64_to_bf16, one after the other. */
+static void narrow_run(unsigned char *dst, uint16_t (*to)(double), const double *src, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        uint16_t value = to(src[i]);
+        memcpy(dst + 2 * i, &value, sizeof value);
+    }
+}
+
+#if defined(__x86_64__)
+/* Four values rounded to odd: what does not fit a float is cut off and leaves its lowest bit set. A further rounding to nearest, to two bits less at least, is then the one that
+ * rounding once would be (Boldo and Melquiond 2008, "Emulation of FMA and correctly rounded sums", theorem 3). *nan: all ones where the value is none. */
+__attribute__((target("avx2"))) static inline __m128i odd_floats(const double *src, __m128i *nan)
+{
+    const __m256i even = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
+    const __m256d sign = _mm256_set1_pd(-0.0);
+    __m256d x = _mm256_loadu_pd(src);
+    __m128 f = _mm256_cvtpd_ps(x);
+    __m256d back = _mm256_cvtps_pd(f), inexact = _mm256_cmp_pd(back, x, _CMP_NEQ_UQ);
+    __m256d beyond = _mm256_cmp_pd(_mm256_andnot_pd(sign, back), _mm256_andnot_pd(sign, x), _CMP_GT_OQ), none = _mm256_cmp_pd(x, x, _CMP_UNORD_Q);
+#define HALVES(mask) _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(_mm256_castpd_si256(mask), even))
+    *nan = HALVES(none);
+    __m128i bits = _mm_add_epi32(_mm_castps_si128(f), HALVES(beyond));
+    return _mm_or_si128(bits, _mm_and_si128(HALVES(inexact), _mm_set1_epi32(1)));
+#undef HALVES
+}
+
+__attribute__((target("avx2"))) static void bf16_write_avx2(unsigned char *dst, const double *src, size_t count)
+{
+    const __m128i one = _mm_set1_epi32(1), half = _mm_set1_epi32(0x7fff), negative = _mm_set1_epi32(0x8000), quiet = _mm_set1_epi32(0x7fc0);
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        __m128i nan, bits = odd_floats(src + i, &nan);
+        __m128i up = _mm_srli_epi32(_mm_add_epi32(_mm_add_epi32(bits, half), _mm_and_si128(_mm_srli_epi32(bits, 16), one)), 16);
+        __m128i none = _mm_or_si128(_mm_and_si128(_mm_srli_epi32(bits, 16), negative), quiet);
+        up = _mm_blendv_epi8(up, none, nan);
+        _mm_storel_epi64((__m128i *)(void *)(dst + 2 * i), _mm_packus_epi32(up, up));
+    }
+    narrow_run(dst + 2 * i, wmk_f64_to_bf16, src + i, count - i);
+}
+
+__attribute__((target("avx2,f16c"))) static void f16_write_f16c(unsigned char *dst, const double *src, size_t count)
+{
+    const __m128i negative = _mm_set1_epi32(0x8000), quiet = _mm_set1_epi32(0x7e00);
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) {
+        __m128i nan, bits = odd_floats(src + i, &nan);
+        __m128i half = _mm_cvtps_ph(_mm_castsi128_ps(bits), _MM_FROUND_TO_NEAREST_INT);
+        __m128i none = _mm_or_si128(_mm_and_si128(_mm_srli_epi32(bits, 16), negative), quiet);
+        half = _mm_blendv_epi8(half, _mm_packus_epi32(none, none), _mm_packs_epi32(nan, nan));
+        _mm_storel_epi64((__m128i *)(void *)(dst + 2 * i), half);
+    }
+    narrow_run(dst + 2 * i, wmk_f64_to_f16, src + i, count - i);
+}
+#endif
+
 void wmk_write_f64(void *dst, wmk_dtype dtype, const double *src, size_t count)
 {
     unsigned char *bytes = dst;
-    if (dtype == WMK_F64) {
-        memcpy(dst, src, count * sizeof *src);
-        return;
-    }
-    for (size_t i = 0; i < count; i++) {
-        if (dtype == WMK_F32) {
-            float value = (float)src[i];
-            memcpy(bytes + 4 * i, &value, sizeof value);
-        } else if (dtype == WMK_F16 || dtype == WMK_BF16) {
-            uint16_t value = dtype == WMK_F16 ? wmk_f64_to_f16(src[i]) : wmk_f64_to_bf16(src[i]);
-            memcpy(bytes + 2 * i, &value, sizeof value);
-        }
+    bool wide = false;
+#if defined(__x86_64__)
+    wide = __builtin_cpu_supports("avx2");
+    if (wide && dtype == WMK_BF16) bf16_write_avx2(bytes, src, count);
+    if (wide && dtype == WMK_F16) f16_write_f16c(bytes, src, count);
+#endif
+    if (dtype == WMK_F64) memcpy(dst, src, count * sizeof *src);
+    if (!wide && dtype == WMK_BF16) narrow_run(bytes, wmk_f64_to_bf16, src, count);
+    if (!wide && dtype == WMK_F16) narrow_run(bytes, wmk_f64_to_f16, src, count);
+    for (size_t i = 0; dtype == WMK_F32 && i < count; i++) {
+        float value = (float)src[i];
+        memcpy(bytes + 4 * i, &value, sizeof value);
     }
 }

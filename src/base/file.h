@@ -37,6 +37,8 @@ typedef struct wmk_output wmk_output;
 wmk_status wmk_output_begin(wmk_output **out, const char *path, unsigned mode, bool replace);
 /* The same with the permission bits of `source` (less umask), holding a copy of it (reflink where the file system can, else copy_file_range). */
 wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, bool replace, const char *source);
+/* The same for those who will write most of it anyway: of source's size, and with its bytes where that costs nothing (reflink: *cloned); else all zeros. */
+wmk_status wmk_output_begin_like(wmk_output **out, const char *path, bool replace, const char *source, bool *cloned);
 wmk_status wmk_output_write(wmk_output *output, const void *bytes, size_t size); /* appends */
 wmk_status wmk_output_write_at(wmk_output *output, const void *bytes, size_t size, uint64_t offset);
 wmk_status wmk_output_read_at(wmk_output *output, void *bytes, size_t size, uint64_t offset); /* INPUT: beyond the end */

@@ -235,10 +235,6 @@ static wmk_status copy_file(wmk_output *output, int source, const char *name)
 {
     struct stat info;
     if (fstat(source, &info) != 0) return wmk_fail_errno("%s", name);
-    if (ioctl(output->fd, FICLONE, source) == 0) {
-        output->end = (uint64_t)info.st_size;
-        return WMK_OK;
-    }
     while (output->end < (uint64_t)info.st_size) {
         off_t from = (off_t)output->end, to = from;
         ssize_t put = copy_file_range(source, &from, output->fd, &to, (size_t)info.st_size - (size_t)output->end, 0);
@@ -250,7 +246,17 @@ static wmk_status copy_file(wmk_output *output, int source, const char *name)
     return WMK_OK;
 }
 
-wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, bool replace, const char *source)
+/* Shares `source`'s extents; false where the file system cannot. */
+static bool clone_file(wmk_output *output, int source)
+{
+    struct stat info;
+    if (fstat(source, &info) != 0 || ioctl(output->fd, FICLONE, source) != 0) return false;
+    output->end = (uint64_t)info.st_size;
+    return true;
+}
+
+/* cloned: NULL for a whole copy in any case. */
+static wmk_status begin_from(wmk_output **out, const char *path, bool replace, const char *source, bool *cloned)
 {
     int fd = open(source, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
     if (fd < 0) return wmk_fail_errno("%s", source);
@@ -258,7 +264,9 @@ wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, bool replac
     wmk_output *output = NULL;
     wmk_status status = fstat(fd, &info) == 0 ? wmk_output_begin(&output, path, info.st_mode & 0777, replace) : wmk_fail_errno("%s", source);
     if (status == WMK_OK) {
-        status = copy_file(output, fd, source);
+        bool whole = clone_file(output, fd);
+        if (cloned != NULL) *cloned = whole;
+        if (!whole) status = cloned == NULL ? copy_file(output, fd, source) : wmk_output_truncate(output, (uint64_t)info.st_size);
         if (status == WMK_OK)
             *out = output;
         else
@@ -266,6 +274,16 @@ wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, bool replac
     }
     close(fd);
     return status;
+}
+
+wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, bool replace, const char *source)
+{
+    return begin_from(out, path, replace, source, NULL);
+}
+
+wmk_status wmk_output_begin_like(wmk_output **out, const char *path, bool replace, const char *source, bool *cloned)
+{
+    return begin_from(out, path, replace, source, cloned);
 }
 
 const char *wmk_output_temporary_path(const wmk_output *output) { return output->path; }

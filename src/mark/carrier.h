@@ -12,8 +12,7 @@ typedef struct wmk_traffic {
     void *payload;
     void (*walked)(void *payload, const void *data, uint64_t bytes); /* were read, and will not be until the next pass */
     wmk_status (*written)(void *payload, size_t target, uint64_t offset,
-                          uint64_t bytes);                       /* of outputs[target], are as they shall be; one call at a time */
-    wmk_status (*stored)(void *payload, wmk_tensor_view *views); /* sets data [targets] to where what was written is read back from */
+                          uint64_t bytes); /* of outputs[target], are as they shall be; one call at a time */
 } wmk_traffic;
 
 /* How one view stores one target. Axes that a layout lacks have extent 1. Filter f's canonical position p = ((d H + h) W + w) I + i. */

@@ -470,6 +470,14 @@ static wmk_status start_progress(progress *state, const wmk_vector *vector, cons
     return WMK_OK;
 }
 
+/* One tile in `every`, not at regular distances: models repeat themselves. */
+static bool is_sampled(uint64_t index, uint64_t every)
+{
+    uint64_t h = (index + 1) * UINT64_C(0x9e3779b97f4a7c15);
+    h = (h ^ h >> 32) * UINT64_C(0xd6e8feb86659fd93);
+    return (h >> 32) % every == 0;
+}
+
 static void walk_chunk(const wmk_key *key, const wmk_vector *vector, const plan *p, const wmk_walk *walk, uint32_t chunk, workspace *space,
                        progress *state)
 {
@@ -477,7 +485,7 @@ static void walk_chunk(const wmk_key *key, const wmk_vector *vector, const plan 
     uint64_t base = 0; /* number of target t's first tile */
     for (uint64_t i = p->first[chunk]; i < p->first[chunk + 1]; i++) {
         for (; i >= base + p->cut[t].count; t++) base += p->cut[t].count;
-        if (walk->every > 1 && i % walk->every != 0) continue;
+        if (walk->every > 1 && !is_sampled(i, walk->every)) continue;
         tile now = {.place = &vector->place[t], .view = &vector->views[t]};
         pick_tile(&now, &p->cut[t], i - base);
         read_tile(&now, space, space->value);

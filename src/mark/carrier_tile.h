@@ -50,7 +50,7 @@ typedef struct wmk_walk {
     wmk_strip_visit after; /* NULL, or: shown the same strip again when it was stored through a codec (others are rounded by the visitor itself) */
     void *payload;
     void *const *outputs;       /* NULL, or where the visitor's values go, each laid out as its view's data; may be that */
-    uint64_t every;             /* above 1: a sample, each so many-th tile */
+    uint64_t every;             /* above 1: a sample, about one tile in so many */
     const wmk_traffic *traffic; /* may be NULL; told nothing of a sample */
 } wmk_walk;
 /* Visits every weight that is there once. MEMORY; what `written` returned. */

@@ -208,7 +208,7 @@ static double relative_change(const held *h)
     return original > 0 ? sqrt(changed / original) : 0;
 }
 
-static wmk_status summarize(held *h, const wmk_reading *after)
+static wmk_status summarize(held *h, wmk_reading *after)
 {
     wmk_embed_summary *s = &h->e->summary;
     double exact = 0, least = INFINITY;
@@ -243,8 +243,10 @@ static wmk_status fit_margin(held *h, bool shared)
         WMK_TRY(store(h, &after));
         wmk_status status = WMK_OK;
         bool all = wmk_embed_raise(e, after->score, round, &least);
-        if (all) status = summarize(h, after);
-        wmk_reading_free(after);
+        if (all)
+            status = summarize(h, after);
+        else
+            wmk_reading_free(after);
         if (all || status != WMK_OK) return status;
     }
     return wmk_embed_short(e, least);
@@ -257,9 +259,7 @@ static wmk_status fit_eq6(held *h)
     WMK_TRY(wmk_dual_eq6(&h->dual, e->options->lambda, &e->summary.eq6_distance, &e->summary.eq6_e_r));
     WMK_TRY(wmk_dual_apply(&h->dual, e, h->w0, h->w));
     WMK_TRY(store(h, &after));
-    wmk_status status = summarize(h, after);
-    wmk_reading_free(after);
-    return status;
+    return summarize(h, after);
 }
 
 static wmk_status deal_rows(held *h)
@@ -337,7 +337,11 @@ wmk_status wmk_embed_check_before(wmk_embedding *e)
     return WMK_OK;
 }
 
-wmk_status wmk_embed_judge(wmk_embedding *e, const wmk_reading *after) { return z_of(e, after, &e->summary.z_after, &e->summary.errors_after); }
+wmk_status wmk_embed_judge(wmk_embedding *e, wmk_reading *after)
+{
+    e->after = after;
+    return z_of(e, after, &e->summary.z_after, &e->summary.errors_after);
+}
 
 /* Views whose bytes the outputs write over are read from a copy, as targets may have to be raised and the change made again. */
 static wmk_status keep_originals(wmk_tensor_view **out, void ***copies, const wmk_embedding *e)
@@ -383,7 +387,7 @@ static wmk_status embed_opened(wmk_embedding *e)
 }
 
 wmk_status wmk_mark_embed_into(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
-                               const wmk_traffic *traffic, wmk_embed_summary *summary)
+                               const wmk_traffic *traffic, wmk_embed_summary *summary, wmk_reading **stored)
 {
     WMK_TRY(check_call(key, views, outputs, options));
     wmk_embedding e = {.key = key, .views = views, .outputs = outputs, .options = options, .traffic = traffic};
@@ -399,6 +403,10 @@ wmk_status wmk_mark_embed_into(const wmk_key *key, const wmk_tensor_view *views,
     for (size_t t = 0; copies != NULL && t < key->target_count; t++) free(copies[t]);
     free(copies);
     free(pristine);
+    if (status == WMK_OK && stored != NULL)
+        *stored = e.after;
+    else
+        wmk_reading_free(e.after);
     wmk_reading_free(e.before);
     wmk_vector_close(&e.vector);
     if (e.sign != NULL) sodium_memzero(e.sign, key->T * sizeof *e.sign); /* b */
@@ -411,5 +419,5 @@ wmk_status wmk_mark_embed_into(const wmk_key *key, const wmk_tensor_view *views,
 wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
                           wmk_embed_summary *summary)
 {
-    return wmk_mark_embed_into(key, views, outputs, options, NULL, summary);
+    return wmk_mark_embed_into(key, views, outputs, options, NULL, summary, NULL);
 }

@@ -23,23 +23,24 @@ typedef struct wmk_embedding {
     const wmk_tensor_view *views;
     void *const *outputs;
     const wmk_embed_options *options;
-    const wmk_traffic *traffic; /* may be NULL */
-    wmk_vector vector;          /* of views */
-    wmk_reading *before;
-    double *sign;   /* [T] s_j */
-    double *margin; /* [T] present targets */
-    wmk_cone *cone; /* [T] */
+    const wmk_traffic *traffic;  /* may be NULL */
+    wmk_vector vector;           /* of views */
+    wmk_reading *before, *after; /* after: when it is done */
+    double *sign;                /* [T] s_j */
+    double *margin;              /* [T] present targets */
+    wmk_cone *cone;              /* [T] */
     wmk_embed_summary summary;
 } wmk_embedding;
 
-/* wmk_mark_embed for outputs that are no memory which stays. Its traffic: see there; all may be NULL, and only partition over single weights tells of it. */
+/* wmk_mark_embed for outputs that are no memory which stays: bytes that were written are not looked at again but to read them back. Only partition over single weights tells of its
+ * traffic, which may be NULL. stored: NULL, or what was read back; the caller frees it. */
 wmk_status wmk_mark_embed_into(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
-                               const wmk_traffic *traffic, wmk_embed_summary *summary);
+                               const wmk_traffic *traffic, wmk_embed_summary *summary, wmk_reading **stored);
 
 /* z and errors of `before`; NUMERIC: a bit that cannot be marked. */
 wmk_status wmk_embed_check_before(wmk_embedding *e);
-/* z and errors of what was stored. */
-wmk_status wmk_embed_judge(wmk_embedding *e, const wmk_reading *after);
+/* z and errors of what was stored. Takes `after`. */
+wmk_status wmk_embed_judge(wmk_embedding *e, wmk_reading *after);
 /* Raises the targets of the bits whose score_j s_j fell short, more in later rounds; true when none did. *least: the smallest s_j score_j. */
 bool wmk_embed_raise(wmk_embedding *e, const double *score, int round, double *least);
 /* NUMERIC: bit j cannot have its margin. */

@@ -9,18 +9,17 @@
 void wmk_rounding_add(wmk_rounding *rounding, double ask, const wmk_edit_sums *sums)
 {
     double n = fmax(1, sums->weights), got = fmax(0, sums->moved / n);
-    int k = rounding->count;
-    if (k > 0) got = fmax(got, rounding->point[k - 1].got);
+    int k = rounding->count++;
+    for (; k > 0 && rounding->point[k - 1].ask > ask; k--) rounding->point[k] = rounding->point[k - 1];
     rounding->point[k].ask = ask;
     rounding->point[k].got = got;
     rounding->point[k].deviation = sqrt(fmax(0, sums->moved_squares / n - got * got));
-    rounding->count++;
 }
 
 bool wmk_rounding_knows(const wmk_rounding *rounding, double wish)
 {
     int k = rounding->count;
-    return k == WMK_ROUNDING_POINTS || (k > 0 && rounding->point[k - 1].got >= SPARE * wish);
+    return k == WMK_ROUNDING_COARSE || (k > 0 && (!isfinite(rounding->point[k - 1].got) || rounding->point[k - 1].got >= SPARE * wish));
 }
 
 double wmk_rounding_ask(const wmk_rounding *rounding, double wish)
@@ -29,7 +28,7 @@ double wmk_rounding_ask(const wmk_rounding *rounding, double wish)
     if (rounding->count == 0 || wish <= 0) return wish;
     for (int k = 0; k < rounding->count; k++) {
         double next_ask = rounding->point[k].ask, next_got = rounding->point[k].got;
-        if (next_got >= wish) return ask + (next_ask - ask) * (wish - got) / (next_got - got);
+        if (next_got >= wish && next_got > got) return ask + (next_ask - ask) * (wish - got) / (next_got - got);
         ask = next_ask;
         got = next_got;
     }

@@ -9,7 +9,8 @@
 #include <stdbool.h>
 
 #define WMK_ROUNDING_STEP 1.25
-#define WMK_ROUNDING_POINTS 40
+#define WMK_ROUNDING_COARSE 40
+#define WMK_ROUNDING_POINTS 72
 
 /* How a row changes its weights: value * scale + add * sign * RMS of the filter; the row's own sign is in add. */
 typedef struct wmk_row_edit {
@@ -28,7 +29,7 @@ typedef struct wmk_rounding {
     int count; /* 0: all types are exact enough */
     struct {
         double ask, got, deviation;
-    } point[WMK_ROUNDING_POINTS]; /* ask and got ascend */
+    } point[WMK_ROUNDING_POINTS]; /* ask ascends; got about so */
 } wmk_rounding;
 
 void wmk_rounding_add(wmk_rounding *rounding, double ask, const wmk_edit_sums *sums);

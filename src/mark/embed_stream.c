@@ -12,6 +12,8 @@
 #include "mark/embed_rounding.h"
 #include "mark/key.h"
 
+#define SAMPLE_ERROR 0.003 /* of a margin: how far the sample's answer may be from that of all weights */
+
 typedef double quad __attribute__((vector_size(32)));
 
 typedef struct stream {
@@ -24,6 +26,7 @@ typedef struct stream {
     quad *sum;             /* [chunk][T] {sign * v, v^2, columns, -} of a count; {sign * what rounding took, -, -, -} of an edit */
     wmk_edit_sums *totals; /* [chunk] */
     wmk_rounding rounding;
+    double slack; /* what targets are raised by so that it need not be done twice */
 } stream;
 
 static void visit_count(void *payload, uint32_t chunk, const wmk_strip *strip)
@@ -159,38 +162,52 @@ static wmk_status project_rows(stream *s)
     return WMK_OK;
 }
 
+/* One point of the answer, on a sample. */
+static wmk_status measure(stream *s, double ask, bool *fits)
+{
+    enum { SAMPLE = 1 << 21 };
+    static const wmk_traffic nobody = {0};
+    for (uint32_t j = 0; j < s->T; j++) s->edit[j] = (wmk_row_edit){1, ask * s->e->sign[j]};
+    WMK_TRY(edit_pass(s, s->e->vector.weights_read / SAMPLE, s->codecs ? &nobody : NULL));
+    *fits = isfinite(s->totals[0].moved_squares);
+    wmk_rounding_add(&s->rounding, ask, &s->totals[0]);
+    return WMK_OK;
+}
+
 /* Learns on a sample how the types that are not exact answer to changes of the size that will be asked for. */
 static wmk_status learn_rounding(stream *s)
 {
-    enum { SAMPLE = 1 << 19, LARGE = 1 << 24 };
-    double largest = 0;
-    bool narrow = false, large = s->e->vector.weights_read > LARGE;
+    enum { LARGE = 1 << 24, CLOSER = 24 };
+    double largest = 0, smallest = INFINITY;
+    bool fits = true, narrow = false, large = s->e->vector.weights_read > LARGE;
     const wmk_vector *v = &s->e->vector;
     for (size_t t = 0; t < v->count; t++)
         narrow = narrow || v->views[t].codec != NULL || (v->views[t].dtype != WMK_F32 && v->views[t].dtype != WMK_F64);
     s->rounding.count = 0;
+    s->slack = 0;
     if (!narrow && !(large && s->balanced)) return WMK_OK;
     WMK_TRY(project_rows(s));
-    for (uint32_t j = 0; j < s->T; j++) largest = fmax(largest, fabs(s->edit[j].add));
-    if (largest == 0) return WMK_OK;
-    static const wmk_traffic nobody = {0};
-    for (double ask = largest / 8; !wmk_rounding_knows(&s->rounding, largest); ask *= WMK_ROUNDING_STEP) {
-        for (uint32_t j = 0; j < s->T; j++) s->edit[j] = (wmk_row_edit){1, ask * s->e->sign[j]};
-        WMK_TRY(edit_pass(s, v->weights_read / SAMPLE, s->codecs ? &nobody : NULL));
-        if (!isfinite(s->totals[0].moved_squares)) { /* beyond what the type holds: for the read-back to say */
-            s->rounding.count = 0;
-            return WMK_OK;
-        }
-        wmk_rounding_add(&s->rounding, ask, &s->totals[0]);
+    for (uint32_t j = 0; j < s->T; j++) {
+        double add = fabs(s->edit[j].add);
+        largest = fmax(largest, add);
+        if (add > 0) smallest = fmin(smallest, add);
     }
-    /* Rows differ in how their weights fall on the grid, and in what the balance takes. Where there are many weights that is little, and writing twice is dear. */
-    for (uint32_t j = 0; large && j < s->T; j++) s->e->margin[j] += wmk_rounding_slack(&s->rounding, largest);
+    if (largest == 0) return WMK_OK;
+    for (double ask = largest / 8; !wmk_rounding_knows(&s->rounding, largest); ask *= WMK_ROUNDING_STEP) WMK_TRY(measure(s, ask, &fits));
+    /* More closely where the rows are. */
+    double from = wmk_rounding_ask(&s->rounding, smallest), to = wmk_rounding_ask(&s->rounding, 1.02 * largest);
+    for (int k = 0; k <= CLOSER && fits; k++) WMK_TRY(measure(s, from + (to - from) * k / CLOSER, &fits));
+    if (!fits) { /* changes go beyond what the type holds: for the read-back to say */
+        s->rounding.count = 0;
+        return WMK_OK;
+    }
+    if (large) s->slack = wmk_rounding_slack(&s->rounding, largest) + SAMPLE_ERROR * s->e->options->margin;
+    for (uint32_t j = 0; j < s->T; j++) s->e->margin[j] += s->slack;
     return WMK_OK;
 }
 
 static wmk_status read_back(stream *s, wmk_reading **out)
 {
-    wmk_status status;
     wmk_tensor_view *views = NULL;
     size_t count = s->e->vector.count;
     WMK_TRY(wmk_alloc(&views, count, sizeof *views));
@@ -198,16 +215,14 @@ static wmk_status read_back(stream *s, wmk_reading **out)
         views[t] = s->e->views[t];
         views[t].data = s->e->outputs[t];
     }
-    if (s->e->traffic != NULL && s->e->traffic->stored != NULL) WMK_TRY_GOTO(status, s->e->traffic->stored(s->e->traffic->payload, views), done);
-    status = wmk_views_read(out, s->e->key, views, s->e->traffic);
+    wmk_status status = wmk_views_read(out, s->e->key, views, s->e->traffic);
     if (status == WMK_ERROR_INPUT) status = wmk_fail_within(WMK_ERROR_NUMERIC, "the change does not fit the stored type"); /* the views were finite */
-done:
     free(views);
     return status;
 }
 
 /* What was stored keeps all margins, and `after` shows it. */
-static wmk_status summarize(stream *s, const wmk_reading *after, double least)
+static wmk_status summarize(stream *s, wmk_reading *after, double least)
 {
     wmk_embed_summary *to = &s->e->summary;
     double lost = 0;
@@ -229,10 +244,10 @@ static wmk_status fit(stream *s)
         WMK_TRY(project_rows(s));
         WMK_TRY(edit_pass(s, 1, s->e->traffic != NULL ? s->e->traffic : &nobody));
         WMK_TRY(read_back(s, &after));
-        bool all = wmk_embed_raise(s->e, after->score, round, &least);
-        wmk_status status = all ? summarize(s, after, least) : WMK_OK;
+        if (wmk_embed_raise(s->e, after->score, round, &least)) return summarize(s, after, least);
+        for (uint32_t j = 0; j < s->T; j++)
+            if (s->e->sign[j] * after->score[j] < s->e->options->margin) s->e->margin[j] += s->slack;
         wmk_reading_free(after);
-        if (all || status != WMK_OK) return status;
     }
     return wmk_embed_short(s->e, least);
 }

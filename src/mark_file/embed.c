@@ -1,30 +1,12 @@
-/* mark_file/embed.c - marks a copy of a model, and reads the mark from the copy before it takes its place. */
+/* mark_file/embed.c - marks a copy of a model, and reads the mark from the copy before it takes its place. Neither the model nor the copy is ever held in memory as a
+ * whole: what was read or written goes back to the system at once. */
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/memory.h"
+#include "mark/embed.h"
 #include "mark_file/match.h"
 #include "model/patch.h"
-
-/* What the file on disk says, not the buffers it was written from: the copy is opened as any model is. */
-static wmk_status read_back(const wmk_patch *patch, const wmk_key *key, wmk_embed_summary *summary)
-{
-    wmk_model *copy;
-    wmk_reading *reading = NULL;
-    wmk_evidence evidence;
-    wmk_match match = {0};
-    WMK_TRY(wmk_model_open(&copy, wmk_patch_temporary_path(patch)));
-    wmk_status status = wmk_match_by_name(&match, copy, key, NULL, 0, true);
-    if (status == WMK_OK) status = wmk_mark_read(&reading, key, match.views);
-    if (status == WMK_OK) status = wmk_evidence_judge(&evidence, key, reading, 1, WMK_THRESHOLD_BITS_DEFAULT);
-    if (status == WMK_OK && evidence.bit_errors != summary->errors_after)
-        status =
-            wmk_fail(WMK_ERROR_SYSTEM, "the marked copy reads back with %u bits wrong, %u were expected", evidence.bit_errors, summary->errors_after);
-    if (status == WMK_OK) summary->z_after = evidence.z;
-    wmk_reading_free(reading);
-    wmk_match_free(&match);
-    wmk_model_close(copy);
-    return status;
-}
 
 typedef struct embedding {
     const wmk_model *model;
@@ -33,19 +15,90 @@ typedef struct embedding {
     wmk_embed_confirm_fn confirm; /* may be NULL */
     void *payload;
     wmk_embed_summary *summary;
+    wmk_verification *proof; /* may be NULL */
     wmk_match match;
-    void **outputs; /* [targets] */
+    void **outputs;      /* [targets] */
+    wmk_reading *stored; /* read back from the copy's bytes */
+    wmk_patch *patch;
 } embedding;
 
-static wmk_status embed_into(wmk_patch *patch, const embedding *job)
+static void walked(void *payload, const void *data, uint64_t bytes)
 {
-    size_t count = wmk_key_target_count(job->key);
-    for (size_t i = 0; i < count; i++) WMK_TRY(wmk_patch_data(patch, job->match.tensor[i], &job->outputs[i]));
-    WMK_TRY(wmk_mark_embed(job->key, job->match.views, job->outputs, job->options, job->summary));
+    const embedding *job = payload;
+    wmk_patch_give_back(job->patch, data, bytes);
+}
+
+static wmk_status written(void *payload, size_t target, uint64_t offset, uint64_t bytes)
+{
+    const embedding *job = payload;
+    return wmk_patch_flush(job->patch, job->match.tensor[target], offset, bytes);
+}
+
+/* Whether embedding writes every byte of the tensor. */
+static bool is_written_whole(const wmk_model_tensor *tensor, const wmk_tensor_view *view)
+{
+    uint64_t bytes;
+    if (tensor->packed || view->codec || view->data != tensor->view.data) return false;
+    return wmk_tensor_bytes(view, &bytes) == WMK_OK && (view->data_bytes == 0 || view->data_bytes == bytes);
+}
+
+/* The targets lie in the copy as they do in the model: what was read back from those bytes is what anybody finds who opens it. */
+static bool lies_the_same(const embedding *job, const wmk_model *copy, const wmk_match *found)
+{
+    for (size_t t = 0; t < job->match.count; t++) {
+        if (found->tensor[t] != job->match.tensor[t]) return false;
+        const wmk_model_tensor *a = wmk_model_tensor_at(job->model, job->match.tensor[t]), *b = wmk_model_tensor_at(copy, found->tensor[t]);
+        const wmk_tensor_view *v = &job->match.views[t], *w = &found->views[t];
+        if (!is_written_whole(a, v) || b->packed || w->codec || a->file != b->file || a->offset_bytes != b->offset_bytes || v->dtype != w->dtype ||
+            v->rank != w->rank || memcmp(v->shape, w->shape, sizeof v->shape[0] * v->rank) != 0 || strcmp(v->layout, w->layout) != 0)
+            return false;
+    }
+    return true;
+}
+
+/* What the file on disk says, not the buffers it was written from: the copy is opened as any model is. */
+static wmk_status prove(embedding *job)
+{
+    wmk_model *copy;
+    wmk_verification proof = {0};
+    wmk_match found = {0};
+    WMK_TRY(wmk_model_open(&copy, wmk_patch_temporary_path(job->patch)));
+    wmk_status status = wmk_match_by_name(&found, copy, job->key, NULL, 0, true);
+    if (status == WMK_OK && job->stored && lies_the_same(job, copy, &found)) {
+        proof.reading = job->stored;
+        job->stored = NULL;
+        status = wmk_evidence_judge(&proof.evidence, job->key, proof.reading, 1, WMK_THRESHOLD_BITS_DEFAULT);
+    } else if (status == WMK_OK) {
+        uint32_t redraws = job->proof ? WMK_REDRAWS_DEFAULT : 1;
+        status = wmk_mark_verify(&proof.evidence, &proof.reading, job->key, found.views, 1, WMK_THRESHOLD_BITS_DEFAULT, redraws);
+    }
+    if (status == WMK_OK && proof.evidence.bit_errors != job->summary->errors_after)
+        status = wmk_fail(WMK_ERROR_SYSTEM, "the marked copy reads back with %u bits wrong, %u were expected", proof.evidence.bit_errors,
+                          job->summary->errors_after);
+    if (status == WMK_OK && job->proof) status = wmk_verification_list(&proof, &found);
+    if (status == WMK_OK) job->summary->z_after = proof.evidence.z;
+    if (status == WMK_OK && job->proof)
+        *job->proof = proof;
+    else
+        wmk_verification_free(&proof);
+    wmk_match_free(&found);
+    wmk_model_close(copy);
+    return status;
+}
+
+static wmk_status embed_into(embedding *job)
+{
+    const wmk_traffic traffic = {job, walked, written};
+    for (size_t t = 0; t < job->match.count; t++) {
+        size_t index = job->match.tensor[t];
+        bool anew = is_written_whole(wmk_model_tensor_at(job->model, index), &job->match.views[t]);
+        WMK_TRY(anew ? wmk_patch_data_anew(job->patch, index, &job->outputs[t]) : wmk_patch_data(job->patch, index, &job->outputs[t]));
+    }
+    WMK_TRY(wmk_mark_embed_into(job->key, job->match.views, job->outputs, job->options, &traffic, job->summary, &job->stored));
     if (job->confirm && job->confirm(job->summary, job->payload) != 0)
         return wmk_fail(WMK_ERROR_INTERRUPTED, "embedding was stopped; nothing was written");
-    WMK_TRY(wmk_patch_write(patch));
-    return read_back(patch, job->key, job->summary);
+    WMK_TRY(wmk_patch_write(job->patch));
+    return prove(job);
 }
 
 /* So that nothing is copied for a key that cannot go in. */
@@ -61,27 +114,28 @@ static wmk_status check_fit(const embedding *job)
 }
 
 wmk_status wmk_model_embed(const wmk_model *model, const wmk_key *key, const char *path, bool replace, const wmk_embed_options *options,
-                           wmk_embed_confirm_fn confirm, void *payload, wmk_embed_summary *summary)
+                           wmk_embed_confirm_fn confirm, void *payload, wmk_embed_summary *summary, wmk_verification *proof)
 {
     wmk_embed_summary own = {0};
-    embedding job = {.model = model, .key = key, .options = options, .confirm = confirm, .payload = payload, .summary = &own};
+    embedding job = {.model = model, .key = key, .options = options, .confirm = confirm, .payload = payload, .summary = &own, .proof = proof};
     size_t count = wmk_key_target_count(key);
-    wmk_patch *patch = NULL;
     wmk_status status;
     WMK_TRY_GOTO(status, wmk_alloc(&job.outputs, count, sizeof *job.outputs), done);
     WMK_TRY_GOTO(status, wmk_match_by_name(&job.match, model, key, NULL, 0, true), done);
     WMK_TRY_GOTO(status, check_fit(&job), done);
-    WMK_TRY_GOTO(status, wmk_patch_begin(&patch, model, path, replace), done);
-    status = embed_into(patch, &job);
+    WMK_TRY_GOTO(status, wmk_patch_begin(&job.patch, model, path, replace), done);
+    status = embed_into(&job);
     if (status != WMK_OK) {
         status = wmk_fail_within(status, "%s", wmk_model_path(model));
         goto done;
     }
-    status = wmk_patch_commit(patch);
-    patch = NULL;
+    status = wmk_patch_commit(job.patch);
+    job.patch = NULL;
+    if (status != WMK_OK && proof) wmk_verification_free(proof);
 done:
     if (summary && (status == WMK_OK || status == WMK_ERROR_INTERRUPTED)) *summary = own;
-    wmk_patch_abort(patch);
+    wmk_patch_abort(job.patch);
+    wmk_reading_free(job.stored);
     free(job.outputs);
     wmk_match_free(&job.match);
     return status;

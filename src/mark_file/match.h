@@ -30,6 +30,9 @@ wmk_status wmk_match_begin(wmk_match *out, const wmk_model *model, const wmk_key
 wmk_status wmk_match_view(wmk_match *match, size_t target, size_t tensor, wmk_way way, const void *bytes);
 void wmk_match_free(wmk_match *match); /* frees the contents; a zeroed struct is allowed */
 
+/* Lists in *out what was matched; it is freed by wmk_verification_free, also after a failure. */
+wmk_status wmk_verification_list(wmk_verification *out, const wmk_match *match);
+
 /* Values, as they are or unpacked, that can be read. */
 bool wmk_is_readable(const wmk_model_tensor *tensor);
 

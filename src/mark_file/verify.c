@@ -18,7 +18,7 @@ void wmk_verification_free(wmk_verification *verification)
     *verification = (wmk_verification){0};
 }
 
-static wmk_status list_matched(wmk_verification *out, const wmk_match *match)
+wmk_status wmk_verification_list(wmk_verification *out, const wmk_match *match)
 {
     WMK_TRY(wmk_alloc(&out->tensors, match->count, sizeof *out->tensors));
     WMK_TRY(wmk_alloc(&out->matched, match->count, sizeof *out->matched));
@@ -41,7 +41,7 @@ static wmk_status judge(wmk_verification *out, const wmk_match *match, const wmk
         wmk_mark_verify(&found.evidence, &found.reading, match->key, match->views, options->tries, options->threshold_bits, options->redraws);
     for (size_t i = 0; status == WMK_OK && i < price->count; i++)
         status = wmk_evidence_pay(&found.evidence, price->factor[i], options->threshold_bits);
-    if (status == WMK_OK) status = list_matched(&found, match);
+    if (status == WMK_OK) status = wmk_verification_list(&found, match);
     if (status == WMK_OK)
         *out = found;
     else

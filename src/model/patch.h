@@ -7,6 +7,10 @@
 /* Writes the changed bytes into the temporary copy and lets the containers finish; wmk_patch_data's bytes may not be changed afterwards. SYSTEM: no space left, ... . Commit does this
  * when it was not done. */
 wmk_status wmk_patch_write(wmk_patch *patch);
+/* wmk_patch_data for a tensor whose every byte the caller is going to write: what is there until then is anything, and is not copied first. */
+wmk_status wmk_patch_data_anew(wmk_patch *patch, size_t index, void **data);
+/* Gives back the memory of a stretch of the model's mapping, or of flushed bytes of wmk_patch_data's; they are read from their file again. Other addresses are left alone. Any thread. */
+void wmk_patch_give_back(const wmk_patch *patch, const void *data, uint64_t size);
 /* Where the copy is until commit: a file, or a folder. */
 const char *wmk_patch_temporary_path(const wmk_patch *patch);
 

@@ -102,6 +102,45 @@ static void dtypes_and_layouts(void **state)
     assert_false(wmk_layout_is_valid("", 0));
 }
 
+/* Runs, which are converted several at a time, against single values: all ties of both types, their neighbours, and doubles of every size. */
+static void runs_are_rounded_as_single_values(void **state)
+{
+    (void)state;
+    enum { RUN = 11 };
+    static const double special[] = {NAN,         -NAN,
+                                     INFINITY,    -INFINITY,
+                                     0x1p-1074,   -0x1p-1060,
+                                     0x1p-150,    0x1.8p-150,
+                                     0x1p-149,    0x1.fffffffffffffp127,
+                                     -0x1.ffp127, 0x1.feffffffffff8p127,
+                                     1e308,       65520,
+                                     65519.999};
+    double run[RUN];
+    uint16_t stored[RUN];
+    uint64_t random = 1;
+    for (uint32_t i = 0; i < 3 * 65536; i++) {
+        for (int k = 0; k < RUN; k++) {
+            random = random * 6364136223846793005u + 1442695040888963407u;
+            uint64_t bits = random ^ random >> 29;
+            memcpy(&run[k], &bits, 8);
+        }
+        uint32_t half = i % 65536;
+        double here = i < 65536 ? wmk_f16_to_f32((uint16_t)half) : wmk_bf16_to_f32((uint16_t)half);
+        double next = i < 65536 ? wmk_f16_to_f32((uint16_t)(half + 1)) : wmk_bf16_to_f32((uint16_t)(half + 1));
+        run[0] = here;
+        run[1] = (here + next) / 2;
+        run[2] = nextafter(run[1], here);
+        run[3] = nextafter(run[1], next);
+        run[4] = special[i % (sizeof special / sizeof *special)];
+        wmk_write_f64(stored, WMK_F16, run, RUN);
+        for (int k = 0; k < RUN; k++)
+            if (stored[k] != wmk_f64_to_f16(run[k])) fail_msg("%a -> f16 %04x in a run, %04x alone", run[k], stored[k], wmk_f64_to_f16(run[k]));
+        wmk_write_f64(stored, WMK_BF16, run, RUN);
+        for (int k = 0; k < RUN; k++)
+            if (stored[k] != wmk_f64_to_bf16(run[k])) fail_msg("%a -> bf16 %04x in a run, %04x alone", run[k], stored[k], wmk_f64_to_bf16(run[k]));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -110,6 +149,7 @@ int main(void)
         cmocka_unit_test(runs_agree_with_single_values),
         cmocka_unit_test(all_float_types_are_read_and_written),
         cmocka_unit_test(dtypes_and_layouts),
+        cmocka_unit_test(runs_are_rounded_as_single_values),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -165,7 +165,7 @@ static wmk_status embed(const wmk_key *key, double margin)
     options.margin = margin;
     wmk_status status = wmk_model_open(&model, model_path);
     if (status != WMK_OK) return status;
-    status = wmk_model_embed(model, key, output_path, true, &options, NULL, NULL, NULL);
+    status = wmk_model_embed(model, key, output_path, true, &options, NULL, NULL, NULL, NULL);
     wmk_model_close(model);
     return status;
 }

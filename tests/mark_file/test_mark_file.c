@@ -102,7 +102,7 @@ static wmk_status embed_at(const char *from, const wmk_key *key, const char *to,
     wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
     if (wmk_key_carrier(key) == WMK_CARRIER_MEAN) options.margin = 0.5; /* little room: margin < sqrt(M / T) */
     wmk_model *model = opened(from);
-    wmk_status status = wmk_model_embed(model, key, to, replace, &options, NULL, NULL, NULL);
+    wmk_status status = wmk_model_embed(model, key, to, replace, &options, NULL, NULL, NULL, NULL);
     wmk_model_close(model);
     return status;
 }
@@ -212,7 +212,7 @@ static void test_embed_changes_its_tensors_only(void **state)
     wmk_key *key = key_for("conv1.weight,conv2.*", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 1);
     assert_ok(wmk_file_read(&before, &size, model_path, 1 << 20));
     wmk_model *model = opened(model_path);
-    assert_ok(wmk_model_embed(model, key, marked_path, false, &options, NULL, NULL, &summary));
+    assert_ok(wmk_model_embed(model, key, marked_path, false, &options, NULL, NULL, &summary, NULL));
     assert_int_equal(summary.errors_after, 0);
     assert_true(summary.errors_before > 10 && summary.z_after > 50 && summary.relative_change > 0);
     assert_ok(wmk_file_read(&source, &marked_size, model_path, 1 << 20));
@@ -285,11 +285,11 @@ static void test_embed_confirm(void **state)
     const wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
     wmk_key *key = key_for("conv", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 1);
     wmk_model *model = opened(model_path);
-    assert_fails(wmk_model_embed(model, key, marked_path, false, &options, decline, &z, &summary), WMK_ERROR_INTERRUPTED, "nothing was written");
+    assert_fails(wmk_model_embed(model, key, marked_path, false, &options, decline, &z, &summary, NULL), WMK_ERROR_INTERRUPTED, "nothing was written");
     assert_true(z > 50 && summary.z_after == z);
     assert_int_equal(access(marked_path, F_OK), -1);
     summary.z_after = -1; /* any other failure leaves it alone: here one at the end, where the target appears while the copy is made */
-    assert_fails(wmk_model_embed(model, key, marked_path, false, &options, take_the_place, NULL, &summary), WMK_ERROR_EXISTS, marked_path);
+    assert_fails(wmk_model_embed(model, key, marked_path, false, &options, take_the_place, NULL, &summary, NULL), WMK_ERROR_EXISTS, marked_path);
     assert_true(summary.z_after == -1);
     wmk_model_close(model);
     wmk_key_free(key);
