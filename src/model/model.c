@@ -104,8 +104,11 @@ static wmk_status map_file(wmk_model *model, const char *path, uint32_t *index)
 static wmk_status add_file(wmk_model *model, const char *name, bool again, uint32_t *index)
 {
     char *path;
-    if (model->files[0].borrowed) return wmk_fail(WMK_ERROR_INPUT, "the file \"%.200s\" is needed, and this one is only bytes in memory", name);
     WMK_TRY(path_inside(&path, model, name));
+    if (model->files[0].borrowed) {
+        free(path);
+        return wmk_fail(WMK_ERROR_INPUT, "the file \"%.200s\" is needed, and this one is only bytes in memory", name);
+    }
     size_t found = again ? 0 : model->file_count;
     while (found < model->file_count && strcmp(model->files[found].path, path) != 0) found++;
     *index = (uint32_t)found;
@@ -228,8 +231,11 @@ static wmk_status open_file(wmk_model *model, uint32_t index)
 
 wmk_status wmk_model_add_shard(wmk_model *model, const char *name, uint32_t *index)
 {
+    size_t before = model->metadata_count;
     WMK_TRY(add_file(model, name, false, index));
-    return open_file(model, *index);
+    WMK_TRY(open_file(model, *index));
+    if (before > 0) model->metadata_count = before; /* every shard repeats it: the first that has any speaks for all */
+    return WMK_OK;
 }
 
 static wmk_status fill(wmk_model *model, const char *path, const void *bytes, size_t size)

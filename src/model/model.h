@@ -79,7 +79,7 @@ wmk_status wmk_model_add_metadata(wmk_model *model, const char *name, const char
 /* Maps one more file, named relative to the folder of files[0]; *index is its number. `name` is hostile: INPUT when it is absolute or leads out of that folder.
  * The same file again has the same number. */
 wmk_status wmk_model_add_file(wmk_model *model, const char *name, uint32_t *index);
-/* Always one more file, and adds the tensors that its container finds in it (shards). */
+/* Always one more file, and adds the tensors that its container finds in it (shards). Its metadata is kept when there was none before. */
 wmk_status wmk_model_add_shard(wmk_model *model, const char *name, uint32_t *index);
 /* `block` (from wmk_alloc) is freed with the model, and at once when this fails. */
 wmk_status wmk_model_keep(wmk_model *model, void *block);

@@ -33,6 +33,34 @@ static void reads_every_float_type(void **state)
     assert_true(values[0] == M_PI);
 }
 
+/* The infinities and NaNs of the eight-bit floats (their numbers: tests/interop/test_eight_bit_floats.py). */
+static void reads_what_is_no_number(void **state)
+{
+    (void)state;
+    static const struct {
+        wmk_dtype dtype;
+        unsigned char nans[8], infinity; /* 0: none */
+        size_t nan_count;
+    } kinds[] = {{WMK_F8_E4M3, {0x7f, 0xff}, 0, 2},
+                 {WMK_F8_E5M2, {0x7d, 0x7e, 0x7f, 0xfd, 0xfe, 0xff}, 0x7c, 6},
+                 {WMK_F8_E4M3FNUZ, {0x80}, 0, 1},
+                 {WMK_F8_E5M2FNUZ, {0x80}, 0, 1}};
+    for (size_t i = 0; i < sizeof kinds / sizeof kinds[0]; i++) {
+        unsigned char all[256];
+        double values[256];
+        size_t nans = 0, infinities = 0;
+        wmk_tensor_view view = {.name = "t", .dtype = kinds[i].dtype, .rank = 1, .shape = {256}, .data = all};
+        for (unsigned k = 0; k < 256; k++) all[k] = (unsigned char)k;
+        assert_ok(wmk_tensor_values(&view, values));
+        for (unsigned k = 0; k < 256; k++) nans += isnan(values[k]) != 0, infinities += isinf(values[k]) != 0;
+        for (size_t k = 0; k < kinds[i].nan_count; k++) assert_true(isnan(values[kinds[i].nans[k]]));
+        assert_int_equal(nans, kinds[i].nan_count);
+        assert_int_equal(infinities, kinds[i].infinity ? 2 : 0);
+        if (kinds[i].infinity) assert_true(isinf(values[kinds[i].infinity]) && values[kinds[i].infinity] > 0);
+        assert_true(wmk_tensor_is_readable(&view) && !wmk_tensor_is_writable(&view));
+    }
+}
+
 static void refuses(void **state)
 {
     (void)state;
@@ -52,6 +80,7 @@ static void refuses(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_every_float_type), cmocka_unit_test(refuses)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(reads_every_float_type), cmocka_unit_test(reads_what_is_no_number),
+                                       cmocka_unit_test(refuses)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -116,10 +116,11 @@ static void make_hub(void)
         {"b.weight", WMK_F32, 2, {3, 2}, "OI", values, NULL, NULL, 0},
         {"c.weight", WMK_F32, 1, {6}, "", values, NULL, NULL, 0},
     };
+    static const wmk_metadata metadata = {"format", "pt"}; /* in each, as every publisher's library does */
     assert_command("mkdir -p hub/parts hub/onnx blobs");
-    assert_ok(wmk_model_write("hub/one.safetensors", &tensors[0], 1, NULL, 0, false));
-    assert_ok(wmk_model_write("blobs/0a1b", &tensors[1], 1, NULL, 0, false));
-    assert_ok(wmk_model_write("hub/parts/three.safetensors", &tensors[2], 1, NULL, 0, false));
+    assert_ok(wmk_model_write("hub/one.safetensors", &tensors[0], 1, &metadata, 1, false));
+    assert_ok(wmk_model_write("blobs/0a1b", &tensors[1], 1, &metadata, 1, false));
+    assert_ok(wmk_model_write("hub/parts/three.safetensors", &tensors[2], 1, &metadata, 1, false));
     assert_command("ln -s ../blobs/0a1b hub/two.safetensors");
     put("hub/model.safetensors.index.json", "{\"metadata\": {\"total_size\": 72}, \"weight_map\": {\"c.weight\": \"parts/three.safetensors\","
                                             "\"a.weight\": \"one.safetensors\", \"b.weight\": \"./two.safetensors\"}}\n");
@@ -160,6 +161,8 @@ static void an_index_is_one_model(void **state)
     assert_string_equal(wmk_model_path(model), "hub/");
     assert_string_equal(wmk_model_format(model), "safetensors");
     assert_int_equal(wmk_model_file_count(model), 4);
+    assert_int_equal(wmk_model_metadata_count(model), 1);
+    assert_string_equal(wmk_model_metadata(model, "format"), "pt");
     assert_string_equal(wmk_model_file_path(model, 0), "hub/model.safetensors.index.json");
     assert_int_equal(wmk_model_tensor_count(model), 3);
     for (size_t i = 0; i < 3; i++) {
