@@ -41,9 +41,9 @@ def trained():
     torch.manual_seed(1)
     x, y = images("train")
     net = network()
-    optimizer = torch.optim.Adam(net.parameters(), 1e-3)
-    for epoch in range(2):
-        for rows_ in torch.randperm(len(x)).split(128):
+    optimizer = torch.optim.Adam(net.parameters(), 2e-3)
+    for epoch in range(1):
+        for rows_ in torch.randperm(len(x)).split(256):
             optimizer.zero_grad()
             torch.nn.functional.cross_entropy(net(x[rows_]), y[rows_]).backward()
             optimizer.step()
@@ -183,9 +183,10 @@ def main():
     arrays = {a.name: onnx.numpy_helper.to_array(a) for a in onnx.load(folder / "marked.int8.onnx").graph.initializer}
     values = {}
     for weight, bias in linears(state):
-        q = arrays[f"{weight}_quantized"].astype("f4") - arrays[f"{weight}_zero_point"].astype("f4")
-        values[weight] = q * arrays[f"{weight}_scale"]
-        values[weight] = values[weight] if values[weight].shape == tuple(state[weight].shape) else values[weight].T
+        name = next(n for n in arrays if n.startswith(weight) and n.endswith("_quantized")).removesuffix("_quantized")
+        values[weight] = (arrays[f"{name}_quantized"].astype("f4") - arrays[f"{name}_zero_point"].astype("f4")) * arrays[f"{name}_scale"]
+        if "Transposed" in name:
+            values[weight] = values[weight].T
         values[bias] = arrays[bias]
     layers = [keras.layers.Dense(size, activation="relu" if i + 2 < len(SIZES) else None) for i, size in enumerate(SIZES[1:])]
     model = keras.Sequential([keras.Input((1024,)), *layers])
