@@ -12,15 +12,17 @@ extern "C" {
 /* A list of weight tensors a mark could go into. */
 typedef struct wmk_targets {
     wmk_target *target; /* [count]; names owned */
+    char **in_file;     /* NULL, or [count]: NULL, or the tensor's name in its file where the target's is another; owned */
     size_t count;
 } wmk_targets;
 WMK_EXPORT void wmk_targets_free(wmk_targets *targets); /* frees the contents; a zeroed struct is allowed */
 
-/* Every tensor of `model` that can carry a mark: of rank >= 2, with a layout and values that can be written; of tensors that share their bytes the first. UNSUPPORTED is never
+/* Every tensor of `model` that can carry a mark: of rank >= 2, with a layout and values that can be written; of tensors that share their bytes the first. One whose name is made up by
+ * an exporter ("onnx::MatMul_12", "layers/dense/vars/0") goes by the network's name for it, if there is one. UNSUPPORTED is never
  * returned for a tensor that cannot: it is left out. */
 WMK_EXPORT wmk_status wmk_targets_of_model(wmk_targets *out, const wmk_model *model);
 
-/* Picks from `from`, in its order, what any of the comma-separated `selectors` names: a tensor's full name; a glob (* ? [..]); `conv` (rank >= 3), `linear` (rank 2), `all`;
+/* Picks from `from`, in its order, what any of the comma-separated `selectors` names: a tensor's full name, the target's or that in the file; a glob (* ? [..]); `conv` (rank >= 3), `linear` (rank 2), `all`;
  * on a wide-residual host (names "convG.B.convC.weight") `convG`: the second convolution of the last block of group G (paper section 4.1).
  * MISSING: a selector that matches nothing (the message lists what there is). */
 WMK_EXPORT wmk_status wmk_targets_select(wmk_targets *out, const wmk_targets *from, const char *selectors);

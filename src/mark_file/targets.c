@@ -8,16 +8,26 @@
 
 void wmk_targets_free(wmk_targets *targets)
 {
-    for (size_t i = 0; i < targets->count; i++) free((void *)(uintptr_t)targets->target[i].name);
+    for (size_t i = 0; i < targets->count; i++) {
+        free((void *)(uintptr_t)targets->target[i].name);
+        if (targets->in_file) free(targets->in_file[i]);
+    }
     free(targets->target);
-    *targets = (wmk_targets){NULL, 0};
+    free(targets->in_file);
+    *targets = (wmk_targets){NULL, NULL, 0};
 }
 
-/* Appends a copy; room for it is there. */
-static wmk_status add(wmk_targets *targets, const wmk_target *target)
+/* Appends a copy; room for it is there. in_file may be NULL. */
+static wmk_status add(wmk_targets *targets, const wmk_target *target, const char *in_file)
 {
-    char *name;
+    char *name, *other = NULL;
     WMK_TRY(wmk_strdup(&name, target->name));
+    wmk_status status = in_file ? wmk_strdup(&other, in_file) : WMK_OK;
+    if (status != WMK_OK) {
+        free(name);
+        return status;
+    }
+    targets->in_file[targets->count] = other;
     targets->target[targets->count] = *target;
     targets->target[targets->count++].name = name;
     return WMK_OK;
@@ -61,21 +71,63 @@ static wmk_status find_carriers(bool **carries, const wmk_model *model)
     return WMK_OK;
 }
 
+/* A name that says nothing of the layer, made up by an exporter (onnx::MatMul_123, val_12) or numbered (layers/conv2d_1/vars/0). */
+static bool is_made_up(const char *name)
+{
+    const char *vars = strstr(name, "/vars/");
+    if (vars) return vars[6] != '\0' && vars[6 + strspn(vars + 6, "0123456789")] == '\0';
+    return strncmp(name, "onnx::", 6) == 0 || (strncmp(name, "val_", 4) == 0 && name[4 + strspn(name + 4, "0123456789")] == '\0');
+}
+
+static int by_alias(const void *left, const void *right)
+{
+    const wmk_model_tensor *a = *(const wmk_model_tensor *const *)left, *b = *(const wmk_model_tensor *const *)right;
+    return strcmp(a->alias, b->alias);
+}
+
+/* named [tensors], which the caller frees: the network's name for those tensors that have a made-up one, where nothing else has it. A key that knows it is at home in other files too. */
+static wmk_status find_names(const char ***named, const wmk_model *model)
+{
+    const wmk_model_tensor **sorted, *first = wmk_model_tensor_at(model, 0);
+    size_t count = wmk_model_tensor_count(model), aliases = 0;
+    WMK_TRY(wmk_alloc(named, count, sizeof **named));
+    WMK_TRY(wmk_alloc(&sorted, count, sizeof *sorted));
+    for (size_t i = 0; i < count; i++)
+        if (first[i].alias) sorted[aliases++] = first + i;
+    qsort(sorted, aliases, sizeof *sorted, by_alias);
+    for (size_t i = 0; i < aliases; i++) {
+        const char *alias = sorted[i]->alias;
+        bool twice = (i > 0 && strcmp(sorted[i - 1]->alias, alias) == 0) || (i + 1 < aliases && strcmp(sorted[i + 1]->alias, alias) == 0);
+        if (!twice && is_made_up(sorted[i]->view.name) && !wmk_model_find(model, alias)) (*named)[sorted[i] - first] = alias;
+    }
+    free(sorted);
+    return WMK_OK;
+}
+
+static wmk_status make_room(wmk_targets *targets, size_t count)
+{
+    WMK_TRY(wmk_alloc(&targets->target, count, sizeof *targets->target));
+    return wmk_alloc(&targets->in_file, count, sizeof *targets->in_file);
+}
+
 wmk_status wmk_targets_of_model(wmk_targets *out, const wmk_model *model)
 {
-    wmk_targets targets = {NULL, 0};
+    wmk_targets targets = {NULL, NULL, 0};
     size_t count = wmk_model_tensor_count(model);
     bool *carries = NULL;
-    wmk_status status = wmk_alloc(&targets.target, count, sizeof *targets.target);
+    const char **named = NULL;
+    wmk_status status = make_room(&targets, count);
     if (status == WMK_OK) status = find_carriers(&carries, model);
+    if (status == WMK_OK) status = find_names(&named, model);
     for (size_t i = 0; status == WMK_OK && i < count; i++) {
         const wmk_tensor_view *view = &wmk_model_tensor_at(model, i)->view;
         if (!carries[i]) continue;
-        wmk_target target = {.name = view->name, .rank = view->rank};
+        wmk_target target = {.name = named[i] ? named[i] : view->name, .rank = view->rank};
         memcpy(target.layout, view->layout, sizeof target.layout);
         memcpy(target.shape, view->shape, sizeof target.shape);
-        status = add(&targets, &target);
+        status = add(&targets, &target, named[i] ? view->name : NULL);
     }
+    free(named);
     free(carries);
     if (status == WMK_OK)
         *out = targets;
@@ -116,6 +168,11 @@ static long selected_group(const char *selector)
     return *selector == '\0' ? group : -1;
 }
 
+static const char *name_in_file(const wmk_targets *targets, size_t i)
+{
+    return targets->in_file && targets->in_file[i] ? targets->in_file[i] : targets->target[i].name;
+}
+
 /* Marks in chosen [from->count] what `selector` names; false: nothing. */
 static bool choose(bool *chosen, const wmk_targets *from, const char *selector)
 {
@@ -123,7 +180,7 @@ static bool choose(bool *chosen, const wmk_targets *from, const char *selector)
     long group = selected_group(selector), block, last_block = -1;
     size_t last = 0;
     for (size_t i = 0; i < from->count; i++) {
-        if (strcmp(from->target[i].name, selector) != 0) continue;
+        if (strcmp(from->target[i].name, selector) != 0 && strcmp(name_in_file(from, i), selector) != 0) continue;
         return chosen[i] = true;
     }
     for (size_t i = 0; i < from->count; i++) {
@@ -131,7 +188,7 @@ static bool choose(bool *chosen, const wmk_targets *from, const char *selector)
         bool hit = strcmp(selector, "all") == 0      ? true
                    : strcmp(selector, "conv") == 0   ? target->rank >= 3
                    : strcmp(selector, "linear") == 0 ? target->rank == 2
-                                                     : fnmatch(selector, target->name, 0) == 0;
+                                                     : fnmatch(selector, target->name, 0) == 0 || fnmatch(selector, name_in_file(from, i), 0) == 0;
         if (hit) chosen[i] = any = true;
         if (group >= 0 && (block = second_convolution_block(target->name, group)) > last_block) {
             last_block = block;
@@ -178,14 +235,14 @@ wmk_status wmk_targets_select(wmk_targets *out, const wmk_targets *from, const c
 {
     bool *chosen = NULL;
     char *text = NULL;
-    wmk_targets targets = {NULL, 0};
+    wmk_targets targets = {NULL, NULL, 0};
     wmk_status status;
     WMK_TRY_GOTO(status, wmk_alloc(&chosen, from->count, sizeof *chosen), done);
     WMK_TRY_GOTO(status, wmk_strdup(&text, selectors), done);
-    WMK_TRY_GOTO(status, wmk_alloc(&targets.target, from->count, sizeof *targets.target), done);
+    WMK_TRY_GOTO(status, make_room(&targets, from->count), done);
     WMK_TRY_GOTO(status, choose_all(chosen, from, text), done);
     for (size_t i = 0; i < from->count; i++)
-        if (chosen[i]) WMK_TRY_GOTO(status, add(&targets, &from->target[i]), done);
+        if (chosen[i]) WMK_TRY_GOTO(status, add(&targets, &from->target[i], from->in_file ? from->in_file[i] : NULL), done);
     *out = targets;
 done:
     if (status != WMK_OK) wmk_targets_free(&targets);

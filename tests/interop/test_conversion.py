@@ -269,6 +269,28 @@ def test_matrices_of_onnx(tmp_path):
     assert how(after) == {"block.q.weight": ("onnx::MatMul_1", "alias"), "block.k.weight": ("block.k.weight", "exact"), "head.weight": ("head.weight", "exact")}
 
 
+def test_a_key_made_on_onnx_knows_the_layers(tmp_path):
+    """Its targets go by the network's names where an exporter made others up; both can be asked for."""
+    tensors = gauss(9, block__q__weight=(48, 64), head__weight=(32, 48))
+    write_onnx(tmp_path / "plain.onnx", [("/block/q/MatMul", ("MatMul", ["x", "onnx::MatMul_7"], ["a"]), {}), ("/head/Gemm", ("Gemm", ["a", "head.weight"], ["y"]), {"transB": 1})],
+               {"onnx::MatMul_7": tensors["block.q.weight"].T, "head.weight": tensors["head.weight"]})
+    key = tmp_path / "own.key"
+    made = json.loads(weightmark("keygen", "-o", key, "--model", tmp_path / "plain.onnx", "--bits", 32, "--json"))
+    assert [t["name"] for t in made["targets"]] == ["block.q.weight", "head.weight"]
+    one = json.loads(weightmark("keygen", "-o", tmp_path / "one.key", "--model", tmp_path / "plain.onnx", "--target", "onnx::MatMul_7", "--json"))
+    assert [t["name"] for t in one["targets"]] == ["block.q.weight"]
+    listed = json.loads(weightmark("inspect", tmp_path / "plain.onnx", "--json"))["tensors"]
+    assert {t["name"]: t["embeddable"] for t in listed} == {"onnx::MatMul_7": True, "head.weight": True}
+    weightmark("embed", tmp_path / "plain.onnx", "--key", key, "-o", tmp_path / "marked.onnx", "--margin", 3)
+    before = verify(tmp_path / "marked.onnx", key)
+    import onnx
+    from onnx import numpy_helper
+
+    marked = {i.name: numpy_helper.to_array(i) for i in onnx.load(str(tmp_path / "marked.onnx")).graph.initializer}
+    save_file({"model.block.q.weight": np.ascontiguousarray(marked["onnx::MatMul_7"].T), "model.head.weight": marked["head.weight"]}, tmp_path / "other.safetensors")
+    same(before, verify(tmp_path / "other.safetensors", key))
+
+
 def test_a_wrong_guess_in_the_key(tmp_path):
     """GPT-2's Conv1D keeps [in, out] where a key from safetensors takes [out, in]; ONNX says what they are. The matrices that are not square give it away, and the square one follows."""
     marked, key, before = mark(tmp_path, gauss(7, h__0__attn__c_attn__weight=(48, 144), h__0__attn__c_proj__weight=(48, 48), h__0__mlp__c_fc__weight=(48, 96)))
