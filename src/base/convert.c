@@ -100,6 +100,29 @@ __attribute__((target("avx2"))) static void bf16_run_avx2(float *dst, const unsi
     bf16_run(dst + i, src + 2 * i, count - i);
 }
 
+/* Straight to double, which is exact. */
+__attribute__((target("avx2"))) static size_t bf16_to_f64_avx2(double *dst, const unsigned char *src, size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        __m256i wide = _mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm_loadu_si128((const __m128i *)(const void *)(src + 2 * i))), 16);
+        _mm256_storeu_pd(dst + i, _mm256_cvtps_pd(_mm_castsi128_ps(_mm256_castsi256_si128(wide))));
+        _mm256_storeu_pd(dst + i + 4, _mm256_cvtps_pd(_mm_castsi128_ps(_mm256_extracti128_si256(wide, 1))));
+    }
+    return i;
+}
+
+__attribute__((target("avx2,f16c"))) static size_t f16_to_f64_f16c(double *dst, const unsigned char *src, size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8) {
+        __m256 wide = _mm256_cvtph_ps(_mm_loadu_si128((const __m128i *)(const void *)(src + 2 * i)));
+        _mm256_storeu_pd(dst + i, _mm256_cvtps_pd(_mm256_castps256_ps128(wide)));
+        _mm256_storeu_pd(dst + i + 4, _mm256_cvtps_pd(_mm256_extractf128_ps(wide, 1)));
+    }
+    return i;
+}
+
 static void bf16_read(float *dst, const unsigned char *src, size_t count)
 {
     if (__builtin_cpu_supports("avx2"))
@@ -205,9 +228,13 @@ void wmk_read_f64(double *dst, const void *src, wmk_dtype dtype, size_t count)
         return;
     }
     const unsigned char *bytes = src;
-    size_t size = wmk_dtype_bits(dtype) / 8;
+    size_t size = wmk_dtype_bits(dtype) / 8, done = 0;
     float run[512];
-    for (size_t done = 0; done < count;) {
+#if defined(__x86_64__)
+    if (dtype == WMK_BF16 && __builtin_cpu_supports("avx2")) done = bf16_to_f64_avx2(dst, bytes, count);
+    if (dtype == WMK_F16 && __builtin_cpu_supports("avx2")) done = f16_to_f64_f16c(dst, bytes, count);
+#endif
+    while (done < count) {
         size_t now = count - done < 512 ? count - done : 512;
         wmk_read_f32(run, bytes + done * size, dtype, now);
         for (size_t i = 0; i < now; i++) dst[done + i] = run[i];

@@ -48,12 +48,13 @@ static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint
                        double *squares)
 {
     double x[BLOCK];
-    bool direct = view->codec == NULL && view->dtype == WMK_F32 && place->inner > 1;
+    bool plain = view->codec == NULL && place->inner > 1, f32 = plain && view->dtype == WMK_F32, bf16 = plain && view->dtype == WMK_BF16;
     for (uint64_t u = from; u < to; u++) {
         uint64_t base = (u * place->filters + first) * place->inner;
-        if (direct) {
-            const unsigned char *row = (const unsigned char *)view->data + base * 4;
-            for (uint64_t f = first; f < last; f++, row += place->inner * 4) squares[f] += wmk_squares_row(row, (size_t)place->inner);
+        if (f32 || bf16) {
+            const unsigned char *row = (const unsigned char *)view->data + base * (f32 ? 4 : 2);
+            for (uint64_t f = first; f < last; f++, row += place->inner * (f32 ? 4 : 2))
+                squares[f] += f32 ? wmk_squares_row(row, (size_t)place->inner) : wmk_squares_bf16(row, (size_t)place->inner);
             continue;
         }
         if (place->inner == 1) {

@@ -9,6 +9,7 @@
 
 #include "base/convert.h"
 #include "base/memory.h"
+#include "mark/carrier_kernel.h"
 #include "mark/x.h"
 
 #define TILE_FILTERS 256   /* filters in a tile, when there are more than WMK_STRIP_MAX */
@@ -38,6 +39,7 @@ typedef struct workspace {
     uint64_t *run_element; /* [run] neighbouring elements of a filter: the first, */
     uint32_t *run_count;   /* and how many */
     uint32_t *order;       /* position in tile -> index in lane */
+    bool in_order;         /* order[p] = p */
     double *shift;         /* [group][filter in tile] */
     uint16_t row[TILE_ROOM];
     int8_t sign[TILE_ROOM];
@@ -172,6 +174,7 @@ static void pick_tile(tile *out, const target_cut *cut, uint64_t index)
 /* Lists a filter's elements in the tile by ascending address: the runs to read, and where each canonical position then lies. */
 static void map_filter(tile *t, workspace *space)
 {
+    space->in_order = true;
     const wmk_place *place = t->place;
     int axis[WMK_AXES] = {0, 1, 2, 3};
     for (int i = 1; i < WMK_AXES; i++) /* outermost in memory first */
@@ -195,7 +198,9 @@ static void map_filter(tile *t, workspace *space)
             for (uint64_t c = 0; c < t->extent[x[2]]; c++)
                 for (uint64_t d = 0; d < t->extent[x[3]]; d++) {
                     uint64_t element = base + a * place->stride[x[0]] + b * place->stride[x[1]] + c * place->stride[x[2]] + d * place->stride[x[3]];
-                    space->order[a * step[x[0]] + b * step[x[1]] + c * step[x[2]] + d * step[x[3]]] = index++;
+                    uint64_t position = a * step[x[0]] + b * step[x[1]] + c * step[x[2]] + d * step[x[3]];
+                    space->in_order = space->in_order && position == index;
+                    space->order[position] = index++;
                     if (element != next) {
                         space->run_element[t->runs] = element;
                         space->run_count[t->runs++] = 0;
@@ -221,6 +226,10 @@ static void fetch_lane(const tile *t, const workspace *space, uint64_t filter)
 static void interleave(double *value, size_t stride, const workspace *space, size_t positions, int lanes)
 {
     const uint32_t *order = space->order;
+    if (lanes == LANES && space->in_order) {
+        wmk_interleave8(value, stride, (const double *const *)space->lane, positions);
+        return;
+    }
     if (lanes == LANES) {
         const double *a = space->lane[0], *b = space->lane[1], *c = space->lane[2], *d = space->lane[3];
         const double *e = space->lane[4], *f = space->lane[5], *g = space->lane[6], *h = space->lane[7];

@@ -118,16 +118,8 @@ done:
     return status;
 }
 
-/* Sums of one row over the columns dealt to it. One 16-byte add a weight. */
-typedef double pair __attribute__((vector_size(16))); /* {sum of sign * w, sum of w squared} */
-
-static inline void deal_out(pair *sum, const double *w, const double *inverse, const uint16_t *row, const int8_t *sign, size_t count)
-{
-    for (size_t i = 0; i < count; i++) {
-        double v = w[i] * inverse[i], s = sign[i];
-        sum[row[i]] += (pair){v, v} * (pair){s, v};
-    }
-}
+/* Sums of one row over the columns dealt to it: of sign * w, and of w squared. */
+typedef double pair[2];
 
 typedef struct deal_sums {
     pair *sum; /* [chunk][T] */
@@ -137,7 +129,7 @@ typedef struct deal_sums {
 static void visit_deal(void *payload, uint32_t chunk, const wmk_strip *strip)
 {
     const deal_sums *to = payload;
-    deal_out(to->sum + (size_t)chunk * to->T, strip->value, strip->inverse, strip->row, strip->sign, strip->count);
+    wmk_deal_row(to->sum + (size_t)chunk * to->T, strip->value, strip->inverse, strip->row, strip->sign, strip->count);
 }
 
 static void deal_mean(pair *sum, const wmk_key *key, const wmk_vector *vector)
@@ -150,7 +142,7 @@ static void deal_mean(pair *sum, const wmk_key *key, const wmk_vector *vector)
     for (uint64_t column = 0; column < vector->m; column += RUN) {
         size_t n = vector->m - column < RUN ? (size_t)(vector->m - column) : RUN;
         wmk_x_deal(key, column, n, row, sign);
-        deal_out(sum, vector->mean + column, one, row, sign, n);
+        wmk_deal_row(sum, vector->mean + column, one, row, sign, n);
     }
     sodium_memzero(row, sizeof row);
     sodium_memzero(sign, sizeof sign);
@@ -168,8 +160,9 @@ static wmk_status read_partition(wmk_reading *r, const wmk_key *key, const wmk_v
     else
         WMK_TRY_GOTO(status, wmk_tiles_walk(key, vector, &(wmk_walk){.visit = visit_deal, .payload = &to, .traffic = vector->traffic}), done);
     for (uint32_t j = 0; j < r->T; j++) {
-        pair all = to.sum[j];
-        for (uint32_t c = 1; c < chunks; c++) all += to.sum[(size_t)c * r->T + j];
+        pair all = {0};
+        for (uint32_t c = 0; c < chunks; c++)
+            for (int k = 0; k < 2; k++) all[k] += to.sum[(size_t)c * r->T + j][k];
         double length = sqrt(all[1]);
         settle(r, j, all[0], length, length, !vector->normalized);
     }
