@@ -111,17 +111,6 @@ static void show_edges(file_copy *copy, const unsigned char *from, uint64_t begi
     memcpy(copy->bytes + last, from + last, end - last);
 }
 
-/* A page of the mapping that was written to no longer shows what comes into the copy. That may have happened to those that [begin, end) shares with what lies beside it. */
-static void show_edges(file_copy *copy, const unsigned char *source, uint64_t begin, uint64_t end)
-{
-    uint64_t page = (uint64_t)sysconf(_SC_PAGESIZE), head = (begin + page - 1) / page * page, tail = end / page * page;
-    if (head > end) head = end;
-    if (tail < head) tail = head;
-    if (!copy->bytes) return;
-    if (memcmp(copy->bytes + begin, source + begin, head - begin) != 0) memcpy(copy->bytes + begin, source + begin, head - begin);
-    if (memcmp(copy->bytes + tail, source + tail, end - tail) != 0) memcpy(copy->bytes + tail, source + tail, end - tail);
-}
-
 /* Puts source's bytes, or the mapping's, where [begin, end) of the copy holds nothing yet. */
 static wmk_status fill(wmk_patch *patch, uint32_t file, uint64_t begin, uint64_t end, const unsigned char *from)
 {
@@ -130,7 +119,6 @@ static wmk_status fill(wmk_patch *patch, uint32_t file, uint64_t begin, uint64_t
     while (begin < end) {
         size_t next = range_after(copy, begin);
         uint64_t gap = next < copy->filled_count && copy->filled[next].begin < end ? copy->filled[next].begin : end;
-        if (from == source) show_edges(copy, source, begin, gap);
         for (uint64_t part; begin < gap; begin += part) {
             part = gap - begin < FILL_BYTES ? gap - begin : FILL_BYTES;
             WMK_TRY(write_range(patch, file, from + begin, begin, begin + part));
