@@ -132,7 +132,7 @@ static void read_row(const wmk_onnx_scaled *q, const void *data, uint64_t row, u
                      double *values)
 {
     uint32_t last = q->rank - 1;
-    uint64_t block = q->block[last];
+    uint64_t block = q->block[last] > 1 ? q->block[last] : 1;
     bool varies = q->scale.stride[last] != 0 || q->zero.stride[last] != 0;
     for (size_t done = 0, now; done < count; done += now, column += now) {
         double scales[RUN], zeros[RUN];
@@ -140,7 +140,7 @@ static void read_row(const wmk_onnx_scaled *q, const void *data, uint64_t row, u
         now = count - done;
         if (each && now > RUN) now = RUN;
         if (varies && block > 1 && now > block - column % block) now = (size_t)(block - column % block);
-        size_t scale_step = each && q->scale.stride[last] ? 1 : 0, zero_step = each && q->zero.stride[last] ? 1 : 0;
+        size_t scale_step = each && q->scale.stride[last] ? 1 : 0, zero_step = each && q->zero.data && q->zero.stride[last] ? 1 : 0;
         read_numbers(scales, q->scale.data, q->scale.dtype, scale + column / block * q->scale.stride[last], scale_step ? now : 1);
         zeros[0] = q->zero_default;
         if (q->zero.data) read_numbers(zeros, q->zero.data, q->zero.dtype, zero + column / block * q->zero.stride[last], zero_step ? now : 1);

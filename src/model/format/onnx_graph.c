@@ -112,7 +112,7 @@ static wmk_onnx_value *output(const wmk_onnx *onnx, const node *n) { return wmk_
 
 static bool in_order(const wmk_onnx *onnx, const wmk_onnx_value *value)
 {
-    for (uint8_t axis = 0; axis < onnx->model->tensors[value->tensor].view.rank; axis++)
+    for (uint32_t axis = 0; axis < onnx->model->tensors[value->tensor].view.rank; axis++)
         if (value->permutation[axis] != axis) return false;
     return true;
 }
@@ -199,6 +199,8 @@ static wmk_status set_layout(wmk_onnx *onnx, const node *n, const wmk_onnx_value
     if (!tensor->alias && (!layout || layout[0] != 'D')) /* an author has those in parts */
         WMK_TRY(wmk_onnx_alias(onnx, tensor->view.name, n->name, n->scopes, ".weight", &tensor->alias));
     if (!layout || tensor->layout_known) return WMK_OK;
+    for (uint32_t axis = 0; axis < rank; axis++)
+        if (value->permutation[axis] >= rank) return WMK_OK; /* it had more axes when that value was made of it */
     memset(tensor->view.layout, 0, sizeof tensor->view.layout);
     for (uint32_t axis = 0; axis < rank; axis++) tensor->view.layout[value->permutation[axis]] = layout[axis];
     tensor->layout_known = true;

@@ -37,9 +37,9 @@ static bool parameter_strides(const wmk_tensor_view *of, const wmk_tensor_view *
         p->stride[axis] = 1;
         return true;
     }
-    if (of->rank == 2 && view->rank == 3 && block == 0 && of->shape[0] == view->shape[0] && of->shape[1] == view->shape[axis] && axis > 0) {
+    if (of->rank == 2 && view->rank == 3 && block == 0 && axis == 2 && of->shape[0] == view->shape[0] && of->shape[1] == view->shape[2]) {
         p->stride[0] = of->shape[1]; /* DynamicQuantizeLSTM: a direction's outputs */
-        p->stride[axis] = 1;
+        p->stride[2] = 1;
         return true;
     }
     if (of->rank != view->rank) return false;
@@ -114,6 +114,8 @@ wmk_status wmk_onnx_set_blocks(wmk_onnx *onnx, const wmk_onnx_blocks *b, bool *d
     WMK_TRY(wmk_model_keep(onnx->model, kept));
     WMK_TRY(wmk_onnx_bytes(&tensor->view, &tensor->view.data_bytes));
     tensor->view.dtype = q.stored;
+    strcpy(tensor->view.layout, "OI");
+    tensor->layout_known = false; /* whatever another operator made of its bytes */
     tensor->view.rank = 2;
     tensor->view.shape[0] = b->n;
     tensor->view.shape[1] = b->k;

@@ -187,6 +187,13 @@ for name, numbers in {"sound": (2, 32, 4, 16), "n": (3, 32, 4, 16), "k": (2, 64,
                       "block-1": (2, 32, 4, 1), "negative": (-2, -32, 4, 16), "far": ((1 << 62), (1 << 62), 4, 1 << 62)}.items():
     attributes = [integer(a, v) for a, v in zip(("N", "K", "bits", "block_size"), numbers)]
     case(f"ok-blocks-{name}", "ok", "", file(*MANY, nodes=[node("MatMulNBits", "x b s", "y", attributes=attributes, domain="com.microsoft")]))
+ATTRIBUTES = [integer("N", 2), integer("K", 32), integer("block_size", 16)]
+case("ok-blocks-and-convolution", "ok", "", file(*MANY, nodes=[node("ConvInteger", "x b", "y"),
+                                                               node("MatMulNBits", "x b s", "z", attributes=ATTRIBUTES, domain="com.microsoft")]))
+case("ok-blocks-transposed", "ok", "", file(*MANY, nodes=[node("Transpose", "b", "t"), node("MatMulNBits", "x b s", "z", attributes=ATTRIBUTES, domain="com.microsoft"),
+                                                          node("MatMul", "x t", "y")]))
+case("ok-recurrent-transposed", "ok", "", file(tensor("w", dims=(2, 4, 2), raw=FLOATS * 4), nodes=[node("Transpose", "w", "t"), node("LSTM", "x w r", "y"),
+                                                                                                     node("MatMul", "x t", "z"), node("GRU", "x w w", "v")]))
 case("ok-names-made-up", "ok", "", file(tensor("onnx::MatMul_1"), tensor("val_2"), tensor("3"), nodes=[
     node("MatMul", "x onnx::MatMul_1", "a", "/a/a.0/MatMul"), node("MatMul", "a val_2", "b", "//MatMul"),
     node("MatMul", "b 3", "c") + block(9, entry("pkg.torch.onnx.name_scopes", "['', 'it'"))]))
