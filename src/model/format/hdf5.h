@@ -50,8 +50,9 @@ typedef struct wmk_hdf5_image {
     uint64_t size;
     uint8_t offset_bytes, length_bytes; /* widths of addresses and of sizes: 4 or 8 */
     uint64_t root;                      /* of the root group's object header */
-    uint64_t end_at, superblock,
-        superblock_bytes; /* where the end-of-file address is kept; the superblock when it has a checksum, else superblock_bytes == 0 */
+    uint64_t end_at;                    /* where the end-of-file address is kept */
+    uint64_t superblock_bytes;          /* before its checksum; 0: it has none */
+    uint64_t user_block;                /* bytes before the image */
     wmk_hdf5_claim *claims;
     size_t claim_count, claim_capacity;
     uint64_t claimed;
@@ -213,7 +214,7 @@ typedef struct wmk_hdf5_state {
     const unsigned char *bytes;
     uint64_t size;
     uint8_t offset_bytes;
-    uint64_t end_at, superblock_bytes;
+    uint64_t end_at, superblock_bytes, user_block;
     size_t first;              /* the model's index of dataset 0 */
     wmk_hdf5_dataset *dataset; /* [count], under wmk_model_keep as this is */
     size_t count, capacity;

@@ -9,6 +9,7 @@ typedef struct reader {
     wmk_hdf5_image *image;
     const wmk_hdf5_index *index;
     uint64_t grid_max[WMK_RANK_MAX], count_max; /* the grid that array indexes count by: it covers the largest shape allowed */
+    unsigned order[WMK_RANK_MAX];               /* its axes, outermost first */
 } reader;
 
 static bool is_deflated(const wmk_hdf5_dataset *d, uint32_t mask)
@@ -114,7 +115,8 @@ static bool number_of(const reader *r, uint64_t place, uint64_t *number)
 {
     uint64_t at[WMK_RANK_MAX];
     *number = 0;
-    for (unsigned axis = r->d->rank; axis-- > 0; place /= r->grid_max[axis]) at[axis] = place % r->grid_max[axis];
+    for (unsigned i = r->d->rank; i-- > 1; place /= r->grid_max[r->order[i]]) at[r->order[i]] = place % r->grid_max[r->order[i]];
+    at[r->order[0]] = place;
     for (unsigned axis = 0; axis < r->d->rank; axis++) {
         if (at[axis] >= r->d->grid[axis]) return false;
         *number = *number * r->d->grid[axis] + at[axis];
@@ -209,6 +211,103 @@ static wmk_status fixed_array(reader *r)
     return WMK_OK;
 }
 
+/* ---- extensible array ---- */
+
+/* Super block u has 2^(u/2) data blocks of 2^((u+1)/2) * block_elements elements; those of the first ones hang from the index block. */
+typedef struct extensible {
+    uint64_t block_elements, page_elements, first; /* first: place of the next data block's first element */
+    unsigned element_bytes, width, offset_width;
+} extensible;
+
+/* used: the bits that say which pages are there, this block's from bit `page` on; NULL: no pages. */
+static wmk_status data_block(reader *r, extensible *e, uint64_t address, uint64_t count, const unsigned char *used, uint64_t page)
+{
+    wmk_hdf5_cursor c;
+    const unsigned head = 6 + r->image->offset_bytes + e->offset_width;
+    const uint64_t first = e->first, page_bytes = e->page_elements * e->element_bytes;
+    e->first += count;
+    if (address == WMK_HDF5_NOWHERE) return WMK_OK;
+    if (count > r->image->size) return wmk_fail(WMK_ERROR_INPUT, "a block of the chunk index that does not fit the file");
+    WMK_TRY(wmk_hdf5_claim_at(r->image, address, head + (used ? 0 : count * e->element_bytes) + 4, "EADB", "a block of the chunk index", &c));
+    c.at += head - 4;
+    if (!used) return elements(r, c, first, count, e->width, address, head);
+    WMK_TRY(wmk_hdf5_check(r->image, r->image->bytes + address, head, "a block of the chunk index"));
+    address += head + 4;
+    for (uint64_t i = 0; i < count / e->page_elements; i++, page++, address += page_bytes + 4) {
+        if (!(used[page / 8] >> (7 - page % 8) & 1)) continue;
+        WMK_TRY(wmk_hdf5_claim_at(r->image, address, page_bytes + 4, NULL, "a page of the chunk index", &c));
+        WMK_TRY(elements(r, c, first + i * e->page_elements, e->page_elements, e->width, address, 0));
+    }
+    return WMK_OK;
+}
+
+static wmk_status super_block(reader *r, extensible *e, uint64_t address, uint64_t blocks, uint64_t count)
+{
+    wmk_hdf5_cursor c;
+    const unsigned head = 6 + r->image->offset_bytes + e->offset_width;
+    const uint64_t pages = count > e->page_elements ? count / e->page_elements : 0, map = (pages + 7) / 8;
+    if (address == WMK_HDF5_NOWHERE) {
+        e->first += blocks * count; /* may wrap around, and is then beyond every shape */
+        return WMK_OK;
+    }
+    if (blocks > UINT32_MAX || map > UINT32_MAX) return wmk_fail(WMK_ERROR_INPUT, "a block of the chunk index that does not fit the file");
+    uint64_t all, size = blocks * (map + r->image->offset_bytes);
+    if (!wmk_add_u64(size, head + 4, &all)) all = UINT64_MAX;
+    WMK_TRY(wmk_hdf5_claim_at(r->image, address, all, "EASB", "a block of the chunk index", &c));
+    WMK_TRY(wmk_hdf5_check(r->image, c.at - 4, head + size, "a block of the chunk index"));
+    c.at += head - 4;
+    const unsigned char *used = wmk_hdf5_take_bytes(&c, blocks * map);
+    for (uint64_t i = 0; i < blocks; i++) WMK_TRY(data_block(r, e, wmk_hdf5_take_address(r->image, &c), count, pages ? used : NULL, i * pages));
+    return WMK_OK;
+}
+
+/* The blocks that the index block refers to, itself last read by `c`. direct: so many super blocks have their data blocks there. */
+static wmk_status extensible_blocks(reader *r, extensible *e, wmk_hdf5_cursor c, unsigned supers, unsigned direct)
+{
+    for (unsigned u = 0; u < supers; u++) {
+        const uint64_t blocks = (uint64_t)1 << u / 2, count = e->block_elements << (u + 1) / 2;
+        for (uint64_t i = 0; u < direct && i < blocks; i++) WMK_TRY(data_block(r, e, wmk_hdf5_take_address(r->image, &c), count, NULL, 0));
+        if (u >= direct) WMK_TRY(super_block(r, e, wmk_hdf5_take_address(r->image, &c), blocks, count));
+    }
+    return WMK_OK;
+}
+
+static wmk_status extensible_array(reader *r)
+{
+    wmk_hdf5_image *image = r->image;
+    const unsigned head = 12 + 6 * image->length_bytes + image->offset_bytes;
+    wmk_hdf5_cursor c;
+    extensible e = {0};
+    WMK_TRY(wmk_hdf5_claim_at(image, r->index->address, head + 4, "EAHD", "the chunk index", &c));
+    WMK_TRY(wmk_hdf5_check(image, c.at - 4, head, "the chunk index"));
+    unsigned version = (unsigned)wmk_hdf5_take(&c, 1), client = (unsigned)wmk_hdf5_take(&c, 1);
+    e.element_bytes = (unsigned)wmk_hdf5_take(&c, 1);
+    unsigned bits = (unsigned)wmk_hdf5_take(&c, 1), own = (unsigned)wmk_hdf5_take(&c, 1);
+    e.block_elements = wmk_hdf5_take(&c, 1);
+    uint64_t pointers = wmk_hdf5_take(&c, 1);
+    unsigned page_bits = (unsigned)wmk_hdf5_take(&c, 1), block_bits = 0, pointer_bits = 0;
+    wmk_hdf5_take_bytes(&c, 6 * image->length_bytes); /* counts of what there is */
+    uint64_t address = wmk_hdf5_take_address(image, &c);
+    if (version != 0) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: an extensible array of version %u", version);
+    WMK_TRY(size_width(r, e.element_bytes, client, &e.width));
+    while (e.block_elements >> (block_bits + 1)) block_bits++;
+    while (pointers >> (pointer_bits + 1)) pointer_bits++;
+    const unsigned supers = 1 + bits - block_bits, direct = 2 * pointer_bits;
+    if (e.block_elements != (uint64_t)1 << block_bits || pointers != (uint64_t)1 << pointer_bits || bits > 63 || bits < block_bits ||
+        page_bits > 31 || direct > supers || block_bits + pointer_bits > page_bits)
+        return wmk_fail(WMK_ERROR_INPUT, "a chunk index whose table of blocks has no sense");
+    e.page_elements = (uint64_t)1 << page_bits;
+    e.offset_width = (bits + 7) / 8;
+    if (address == WMK_HDF5_NOWHERE) return WMK_OK;
+    const uint64_t size = 6 + image->offset_bytes + own * e.element_bytes + (2 * (pointers - 1) + supers - direct) * image->offset_bytes;
+    WMK_TRY(wmk_hdf5_claim_at(image, address, size + 4, "EAIB", "the chunk index", &c));
+    WMK_TRY(wmk_hdf5_check(image, c.at - 4, size, "the chunk index"));
+    c.at += 2 + image->offset_bytes;
+    for (unsigned i = 0; i < own; i++) WMK_TRY(element(r, &c, i, e.width, address, size));
+    e.first = own;
+    return extensible_blocks(r, &e, c, supers, direct);
+}
+
 /* ---- version 2 B-tree ---- */
 
 /* Types 10 and 11: address, of filtered chunks size and mask, and the chunk's place along each axis. */
@@ -245,6 +344,8 @@ static int by_number(const void *left, const void *right)
     return a->number < b->number ? -1 : a->number > b->number;
 }
 
+static wmk_status bad_shape(void) { return wmk_fail(WMK_ERROR_INPUT, "a chunk index that its largest shape does not allow"); }
+
 static wmk_status read_index(reader *r)
 {
     const wmk_hdf5_index *index = r->index;
@@ -252,17 +353,21 @@ static wmk_status read_index(reader *r)
     if (index->kind == 0) return tree1_node(r, index->address, -1);
     if (index->kind == 1) return single_chunk(r);
     if (index->kind == 5) return wmk_hdf5_tree2(r->image, index->address, r->d->filter_count ? 11 : 10, tree2_record, r);
-    if (index->kind == 4)
-        return wmk_fail(WMK_ERROR_UNSUPPORTED,
-                        "not supported: chunks in an extensible array (one axis without limit, written for the newest HDF5 only)");
-    r->count_max = 1;
+    unsigned unlimited = 0, next = 0;
     for (unsigned axis = 0; axis < r->d->rank; axis++) {
         uint64_t most = r->d->shape_max[axis], size = r->d->chunk_shape[axis];
         r->grid_max[axis] = most / size + (most % size != 0);
-        if (most == UINT64_MAX || r->grid_max[axis] < r->d->grid[axis] || !wmk_mul_u64(r->count_max, r->grid_max[axis], &r->count_max))
-            return wmk_fail(WMK_ERROR_INPUT, "a chunk index that its largest shape does not allow");
+        if (r->grid_max[axis] < r->d->grid[axis]) return bad_shape();
+        if (most == UINT64_MAX) unlimited = 1, r->order[next++] = axis; /* an axis without limit counts slowest */
     }
-    return index->kind == 2 ? implicit(r) : fixed_array(r);
+    if (next != (index->kind == 4 ? 1u : 0u)) return bad_shape();
+    r->count_max = unlimited ? UINT64_MAX : 1;
+    for (unsigned axis = 0; axis < r->d->rank; axis++) {
+        if (r->grid_max[axis] == 0) return WMK_OK; /* no elements, now or ever */
+        if (r->d->shape_max[axis] != UINT64_MAX) r->order[next++] = axis;
+        if (!unlimited && !wmk_mul_u64(r->count_max, r->grid_max[axis], &r->count_max)) return bad_shape();
+    }
+    return index->kind == 2 ? implicit(r) : index->kind == 3 ? fixed_array(r) : extensible_array(r);
 }
 
 wmk_status wmk_hdf5_chunks_read(wmk_hdf5_dataset *d, wmk_hdf5_image *image, const wmk_hdf5_index *index)

@@ -163,7 +163,7 @@ wmk_status wmk_hdf5_image_open(wmk_hdf5_image *image, const unsigned char *bytes
 {
     uint64_t at, base = 0;
     if (!find_superblock(bytes, size, &at)) return wmk_fail(WMK_ERROR_INPUT, "no HDF5 signature");
-    *image = (wmk_hdf5_image){.bytes = bytes + at, .size = size - at};
+    *image = (wmk_hdf5_image){.bytes = bytes + at, .size = size - at, .user_block = at};
     wmk_hdf5_cursor c = {image->bytes + sizeof signature, image->bytes + image->size, false};
     unsigned version = (unsigned)wmk_hdf5_take(&c, 1);
     if (version > 3) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: superblock version %u", version);
@@ -172,14 +172,10 @@ wmk_status wmk_hdf5_image_open(wmk_hdf5_image *image, const unsigned char *bytes
     if ((image->offset_bytes != 4 && image->offset_bytes != 8) || (image->length_bytes != 4 && image->length_bytes != 8))
         return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: addresses of %u bytes and sizes of %u, only 4 and 8 are read", image->offset_bytes,
                         image->length_bytes);
-    if (base != at && base != 0)
+    if (base != at)
         return wmk_fail(WMK_ERROR_INPUT, "the superblock at byte %llu says it is at %llu", (unsigned long long)at, (unsigned long long)base);
-    if (base != at) { /* the user block was put before the file later, or addresses count from the file's first byte */
-        return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: a user block that the superblock does not know of");
-    }
     wmk_hdf5_cursor end = {image->bytes + image->end_at, image->bytes + image->size, false};
-    uint64_t stated = wmk_hdf5_take_address(image, &end);
-    /* the end-of-file address counts from the file's first byte or from the base: libraries differ, and the smaller claim is enough to see a cut file */
+    uint64_t stated = wmk_hdf5_take_address(image, &end); /* counted from the user block's first byte, unlike all others */
     if (stated != WMK_HDF5_NOWHERE && stated > size)
         return wmk_fail(WMK_ERROR_INPUT, "truncated: %llu bytes, its superblock says %llu", (unsigned long long)size, (unsigned long long)stated);
     return wmk_hdf5_claim_at(image, 0, (uint64_t)(c.at - image->bytes), NULL, "the superblock", &c);

@@ -152,7 +152,7 @@ static wmk_status write_end(writer *w)
 {
     const wmk_hdf5_state *state = w->state;
     if (!w->has_grown) return WMK_OK;
-    WMK_TRY(write_number(w, w->end, state->offset_bytes, state->end_at));
+    WMK_TRY(write_number(w, state->user_block + w->end, state->offset_bytes, state->end_at));
     return touch(w, 0, state->superblock_bytes);
 }
 

@@ -209,6 +209,7 @@ static wmk_status read_all(walk *w, uint64_t size, wmk_keras_layers *layers)
     state->size = w->image.size;
     state->offset_bytes = w->image.offset_bytes;
     state->end_at = w->image.end_at;
+    state->user_block = w->image.user_block;
     state->superblock_bytes = w->image.superblock_bytes;
     return w->is_keras || layers ? set_layouts(w, layers) : WMK_OK;
 }

@@ -156,11 +156,10 @@ static bool set_layout(wmk_tensor_view *view, const weight *w)
         strcpy(view->layout, view->rank == 2 ? "OI" : "");
         return view->rank == 2;
     }
-    bool bias = strstr(w->variable, "bias") != NULL, kernel = strstr(w->variable, "kernel") != NULL;
-    if (bias) return view->rank < 2 || !kernel; /* a recurrent layer's two biases: no weights */
+    bool recurrent = strstr(layer, "lstm") || strstr(layer, "gru") || strstr(layer, "rnn"), kernel = strstr(w->variable, "kernel") != NULL;
+    if (strstr(w->variable, "bias") || (recurrent && w->number > 1)) return true; /* GRU's two biases are no weights */
     strcpy(view->layout, strstr(layer, "transpose") ? transposed[view->rank] : by_rank[view->rank]);
-    bool known_layer = strstr(layer, "conv") || strstr(layer, "dense") || strstr(layer, "lstm") || strstr(layer, "gru") || strstr(layer, "rnn");
-    return view->rank != 3 || kernel || known_layer;
+    return view->rank != 3 || kernel || recurrent || strstr(layer, "conv") || strstr(layer, "dense");
 }
 
 /* "recurrent_kernel:0": the last part of the path, without what TensorFlow put behind it. */
@@ -185,6 +184,7 @@ wmk_status wmk_keras_layout(wmk_model_tensor *tensor, const char *path, const ch
             parent_size = (size_t)(end - parent);
         }
         known = layer ? class_of(layers, layer) : NULL;
+        if (!known && layer && parent_size == 4 && memcmp(parent, "cell", 4) == 0) known = layer; /* of a recurrent layer: "gru_cell" */
         if (layer && w.number == 0 && tensor->view.rank >= 2) WMK_TRY(wmk_format(alias, "%s/kernel", layer));
     } else {
         const char *first = strncmp(path, "model_weights/", 14) == 0 ? path + 14 : path;
