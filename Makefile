@@ -14,7 +14,7 @@ help:
 	@echo "make test      build and run the tests        make test-slow   the long ones too"
 	@echo "make lint      style, static analysis, room law, documents"
 	@echo "make sanitize  the tests under AddressSanitizer and UndefinedBehaviorSanitizer"
-	@echo "make fuzz      fuzz the parsers (FUZZ_SECONDS=60 each)"
+	@echo "make fuzz      fuzz the parsers (FUZZ_SECONDS=60 each, FUZZERS=\"fuzz_gguf ...\")"
 	@echo "make bench     the table of bench/README.md"
 	@echo "make install   PREFIX=/usr/local, DESTDIR="
 
@@ -57,7 +57,7 @@ sanitize:
 FUZZ_SECONDS ?= 60
 fuzz:
 	@scripts/install-packages.sh build test lint
-	@scripts/fuzz.sh $(BUILD)-fuzz $(FUZZ_SECONDS)
+	@scripts/fuzz.sh $(BUILD)-fuzz $(FUZZ_SECONDS) $(FUZZERS)
 
 bench:
 	@scripts/install-packages.sh build demo test

@@ -52,7 +52,7 @@ def test_a_folder_in_a_folder_out(hub):
     for way in ("out", "out/", "out/model.safetensors.index.json"):
         assert run_json("verify", way, "--key", "own.key")["ber"] == 0
     assert run_json("inspect", "out")["format"] == "safetensors"
-    assert run_json("extract", "out", "--key", "own.key")["bit_errors"] == 0
+    assert run("extract", "out", "--key", "own.key").stdout == run("extract", "out/", "--key", "own.key").stdout
     assert sorted(os.listdir()) == ["before", "hub", "out", "own.key"]
 
 
