@@ -6,7 +6,7 @@
 #include "base/memory.h"
 #include "model/format/zip_fields.h"
 
-enum { CHUNK_BYTES = 1 << 16, CRC_AT_LOCAL = 14, CRC_AT_CENTRAL = 16 };
+enum { CHUNK_BYTES = 1 << 14, CRC_AT_LOCAL = 14, CRC_AT_CENTRAL = 16 };
 
 static wmk_status put(wmk_output *copy, uint64_t at, uint64_t value, unsigned width)
 {

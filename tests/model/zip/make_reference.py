@@ -21,7 +21,7 @@ class Pipe(io.BytesIO):
 
 
 def content(index):
-    return bytes((i * i // (20 * index + 20) + index) % 251 for i in range(100 + 37 * index))
+    return bytes((i // (8 + index) + index) % 251 for i in range(40000 if index == 6 else 100 + 37 * index))
 
 
 def fill(archive):
