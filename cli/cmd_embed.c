@@ -5,6 +5,7 @@
 #include <weightmark/mark_file.h>
 
 #include "key_file.h"
+#include "meter.h"
 #include "signature.h"
 #include "verdict.h"
 
@@ -15,11 +16,21 @@ typedef struct embed_settings {
     bool eq6, unbalanced, dry_run, force;
 } embed_settings;
 
+/* What is told while it goes on. */
+typedef struct embed_report {
+    const cli_call *call;
+    cli_meter meter;
+} embed_report;
+
+enum { PASSES = 5 }; /* over the weights: for their sizes, the present bits, the change, and twice reading back */
+
 /* Before anything is written. On stdout only for people: --json prints one object at the end. */
 static int announce(const wmk_embed_summary *summary, void *payload)
 {
-    const cli_call *call = payload;
+    embed_report *report = payload;
+    const cli_call *call = report->call;
     const embed_settings *settings = call->settings;
+    meter_end(&report->meter);
     if (!call->common->json) {
         printf("change    ||dW|| / ||W|| = %.3g (%.2f %%)\n", summary->relative_change, 100 * summary->relative_change);
         printf("before    z = %.2f, %u bits wrong\n", summary->z_before, summary->errors_before);
@@ -79,13 +90,20 @@ static int embed(const cli_call *call, const wmk_key *key)
     wmk_embed_summary summary = {0};
     wmk_verification proof = {0};
     wmk_model *model = NULL;
+    embed_report report = {.call = call};
     options.margin = settings->margin;
     options.eq6 = settings->eq6;
     options.lambda = settings->lambda;
     options.unbalanced = settings->unbalanced;
     wmk_status status = wmk_model_open(&model, call->operands.item[0]);
-    if (status == WMK_OK) warn_of_signatures(call, model);
-    if (status == WMK_OK) status = wmk_model_embed(model, key, settings->output, settings->force, &options, announce, (void *)call, &summary, &proof);
+    if (status == WMK_OK) {
+        warn_of_signatures(call, model);
+        meter_begin(&report.meter, call->common, "embedding", model, key, PASSES);
+        options.walked = meter_walked;
+        options.walked_payload = &report.meter;
+        status = wmk_model_embed(model, key, settings->output, settings->force, &options, announce, &report, &summary, &proof);
+        meter_end(&report.meter);
+    }
     wmk_model_close(model);
     if (status == WMK_OK) return prove(call, key, &summary, &proof);
     if (status != WMK_ERROR_INTERRUPTED || !settings->dry_run) return library_error(call->command, status);

@@ -6,6 +6,7 @@
 
 #include "key_file.h"
 #include "line.h"
+#include "meter.h"
 #include "scan.h"
 #include "verdict.h"
 
@@ -44,7 +45,13 @@ static int verify_one(const verify_run *run)
     wmk_model *model;
     wmk_status status = wmk_model_open(&model, path);
     if (status == WMK_OK) {
-        status = wmk_model_verify(&found, model, run->keys[0], &run->options);
+        cli_meter meter;
+        wmk_verify_options options = run->options;
+        meter_begin(&meter, call->common, "reading", model, run->keys[0], wmk_key_carrier(run->keys[0]) == WMK_CARRIER_WEIGHTS ? 2 : 1);
+        options.walked = meter.line.wanted ? meter_walked : NULL;
+        options.walked_payload = &meter;
+        status = wmk_model_verify(&found, model, run->keys[0], &options);
+        meter_end(&meter);
         wmk_model_close(model);
     }
     if (status != WMK_OK) return library_error(call->command, status);

@@ -15,6 +15,13 @@ size_t line_columns(void)
 
 void line_begin(cli_line *line, const common_settings *common) { *line = (cli_line){!common->quiet && is_terminal(STDERR_FILENO), false}; }
 
+void line_show(cli_line *line, const char *text)
+{
+    if (!line->wanted) return;
+    fprintf(stderr, "\r\033[K%.*s", (int)line_columns(), text);
+    line->drawn = true;
+}
+
 void line_draw(cli_line *line, size_t done, size_t count, const char *what)
 {
     char text[512];
@@ -22,8 +29,7 @@ void line_draw(cli_line *line, size_t done, size_t count, const char *what)
     snprintf(text, sizeof text, "%zu of %zu: %s", done + 1, count, what);
     for (char *c = text; *c; c++)
         if ((unsigned char)*c < ' ' || *c == 127) *c = '?';
-    fprintf(stderr, "\r\033[K%.*s", (int)line_columns(), text);
-    line->drawn = true;
+    line_show(line, text);
 }
 
 void line_clear(cli_line *line)

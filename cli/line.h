@@ -12,6 +12,7 @@ typedef struct cli_line {
 void line_begin(cli_line *line, const common_settings *common);
 /* "3 of 120: what". */
 void line_draw(cli_line *line, size_t done, size_t count, const char *what);
+void line_show(cli_line *line, const char *text);
 /* Before anything else is written to the terminal. */
 void line_clear(cli_line *line);
 

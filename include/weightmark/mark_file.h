@@ -53,10 +53,14 @@ typedef struct wmk_verify_options {
     uint32_t redraws;
     const wmk_rename *map; /* [map_count] goes before every other way to find a tensor; ignored by any_tensor */
     size_t map_count;
+    void (*walked)(
+        void *payload,
+        uint64_t bytes); /* NULL, or told, by any thread, of weights' bytes that were read through, once or twice all of them: for showing progress */
+    void *walked_payload;
 } wmk_verify_options;
 #define WMK_VERIFY_OPTIONS_INIT                                                                                                                      \
     {                                                                                                                                                \
-        sizeof(wmk_verify_options), NULL, false, 1, WMK_THRESHOLD_BITS_DEFAULT, WMK_REDRAWS_DEFAULT, NULL, 0                                         \
+        sizeof(wmk_verify_options), NULL, false, 1, WMK_THRESHOLD_BITS_DEFAULT, WMK_REDRAWS_DEFAULT, NULL, 0, NULL, NULL                             \
     }
 
 /* How a target's tensor was found. */

@@ -26,6 +26,7 @@ static void walked(void *payload, const void *data, uint64_t bytes)
 {
     const embedding *job = payload;
     wmk_patch_give_back(job->patch, data, bytes);
+    if (job->options->walked) job->options->walked(job->options->walked_payload, bytes);
 }
 
 static wmk_status written(void *payload, size_t target, uint64_t offset, uint64_t bytes)

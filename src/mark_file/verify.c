@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "mark/read.h"
 #include "mark_file/choose.h"
 #include "mark_file/match.h"
 
@@ -33,12 +34,28 @@ wmk_status wmk_verification_list(wmk_verification *out, const wmk_match *match)
     return WMK_OK;
 }
 
+static void walked(void *payload, const void *data, uint64_t bytes)
+{
+    const wmk_verify_options *options = payload;
+    (void)data;
+    options->walked(options->walked_payload, bytes);
+}
+
+/* wmk_mark_verify, whose progress may be followed where no keys are redrawn. */
+static wmk_status look(wmk_evidence *evidence, wmk_reading **reading, const wmk_match *match, const wmk_verify_options *options)
+{
+    if (!options->walked || wmk_key_ones(match->key))
+        return wmk_mark_verify(evidence, reading, match->key, match->views, options->tries, options->threshold_bits, options->redraws);
+    const wmk_traffic traffic = {(void *)(uintptr_t)options, walked, NULL};
+    WMK_TRY(wmk_views_read(reading, match->key, match->views, &traffic));
+    return wmk_evidence_judge(evidence, match->key, *reading, options->tries, options->threshold_bits);
+}
+
 /* Reads the views and fills *out with the evidence, the price paid, the reading and the names. */
 static wmk_status judge(wmk_verification *out, const wmk_match *match, const wmk_price *price, const wmk_verify_options *options)
 {
     wmk_verification found = {.tensors_missing = match->missing};
-    wmk_status status =
-        wmk_mark_verify(&found.evidence, &found.reading, match->key, match->views, options->tries, options->threshold_bits, options->redraws);
+    wmk_status status = look(&found.evidence, &found.reading, match, options);
     for (size_t i = 0; status == WMK_OK && i < price->count; i++)
         status = wmk_evidence_pay(&found.evidence, price->factor[i], options->threshold_bits);
     if (status == WMK_OK) status = wmk_verification_list(&found, match);
