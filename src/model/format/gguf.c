@@ -60,12 +60,12 @@ typedef struct reader {
 
 static wmk_status take(reader *r, uint64_t size, const unsigned char **out)
 {
+    *out = r->at;
     if (size > (uint64_t)(r->end - r->at)) {
         if (r->of == 0) return wmk_fail(WMK_ERROR_INPUT, "truncated: the file ends inside of %s", r->part);
         return wmk_fail(WMK_ERROR_INPUT, "truncated: the file ends inside of %s %llu of %llu", r->part, (unsigned long long)r->number,
                         (unsigned long long)r->of);
     }
-    *out = r->at;
     r->at += size;
     return WMK_OK;
 }
