@@ -20,12 +20,14 @@ static void fuzz_layouts(const wmk_keras_layers *layers, const uint8_t *data, si
     }
 }
 
+static bool is_zip(const uint8_t *data, size_t size) { return size > 4 && memcmp(data, "PK\3\4", 4) == 0; }
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     wmk_keras_layers layers;
     size_t json = size < 2 ? 0 : data[0] | (size_t)data[1] << 8;
-    if (size < 2 || json > size - 2) return fuzz_any_model(data, size, "input.keras");
+    if (size < 2 || json > size - 2) return is_zip(data, size) ? fuzz_any_model(data, size, "input.keras") : 0;
     if (wmk_keras_layers_read(&layers, data + 2, json) == WMK_OK) fuzz_layouts(&layers, data + 2 + json, size - 2 - json);
     wmk_keras_layers_free(&layers);
-    return fuzz_any_model(data, size, "input.keras");
+    return is_zip(data, size) ? fuzz_any_model(data, size, "input.keras") : 0;
 }

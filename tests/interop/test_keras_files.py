@@ -224,7 +224,7 @@ def test_refused(tmp_path):
         file["a"] = np.arange(3)
         file["b"] = file["a"]
     (seen,) = dump(tmp_path / "twice.h5")
-    assert seen["status"] == "input" and "overlaps" in seen["message"]
+    assert seen["status"] == "unsupported" and "two links to one object" in seen["message"]
     with h5py.File(tmp_path / "cycle.h5", "w") as file:
         inner = file.create_group("a/b")
         inner["up"] = file["a"]

@@ -117,6 +117,9 @@ wmk_status wmk_hdf5_check_claims(wmk_hdf5_image *image)
     if (image->claim_count > 1) qsort(image->claims, image->claim_count, sizeof *image->claims, by_begin);
     for (size_t i = 1; i < image->claim_count; i++) {
         const wmk_hdf5_claim *a = &image->claims[i - 1], *b = &image->claims[i];
+        if (b->begin == a->begin && b->end == a->end && a->name != b->name && strcmp(a->what, b->what) == 0)
+            return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: \"%.*s\" and \"%.*s\" are two links to one object (%s at byte %llu)",
+                            a->name_bytes, (const char *)a->name, b->name_bytes, (const char *)b->name, a->what, (unsigned long long)a->begin);
         if (b->begin < a->end)
             return wmk_fail(WMK_ERROR_INPUT, "\"%.*s\": %s overlaps %s of \"%.*s\" at byte %llu", b->name_bytes, (const char *)b->name, b->what,
                             a->what, a->name_bytes, (const char *)a->name, (unsigned long long)b->begin);
