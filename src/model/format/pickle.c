@@ -7,7 +7,7 @@
 
 #include "base/memory.h"
 
-enum { MEMO_AHEAD_MAX = 1 << 16 };
+enum { MEMO_AHEAD_MAX = 1 << 16, STACK_MAX = 1 << 23, MARKS_MAX = 1 << 16 };
 
 typedef struct reader {
     wmk_pickle *pickle;
@@ -69,6 +69,7 @@ static wmk_status grow(void *inout_pointer, size_t count, size_t *capacity, size
 
 static wmk_status push(reader *r, uint32_t value)
 {
+    if (r->depth == STACK_MAX) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: a pickle with more than %d values on its stack", STACK_MAX);
     WMK_TRY(grow(&r->stack, r->depth, &r->stack_capacity, sizeof *r->stack));
     r->stack[r->depth++] = value;
     return WMK_OK;
@@ -252,6 +253,7 @@ static wmk_status op_line(reader *r, unsigned char op)
 static wmk_status op_mark(reader *r, unsigned char op)
 {
     (void)op;
+    if (r->mark_count == MARKS_MAX) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: a pickle with more than %d marks on its stack", MARKS_MAX);
     WMK_TRY(grow(&r->marks, r->mark_count, &r->mark_capacity, sizeof *r->marks));
     r->marks[r->mark_count++] = r->depth;
     return WMK_OK;

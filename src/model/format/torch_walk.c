@@ -14,7 +14,8 @@ typedef struct walk {
     const wmk_pickle *pickle;
     bool *open; /* [pickle->count] on the path to here */
     unsigned depth;
-    uint64_t visits_left;     /* of values */
+    uint64_t visits_left; /* of values */
+    uint64_t tensors_left;
     uint64_t name_bytes_left; /* of all names */
     size_t name_bytes;
     char name[NAME_BYTES_MAX + 1];
@@ -314,6 +315,7 @@ static wmk_status visit_tensor(walk *w, uint32_t id, bool *is_tensor)
     if (status == WMK_ERROR_INPUT || status == WMK_ERROR_UNSUPPORTED) return wmk_fail_within(status, "tensor \"%s\"", w->name);
     WMK_TRY(status);
     if (!*is_tensor || tensor.view.dtype == WMK_DTYPE_NONE) return WMK_OK;
+    if (w->tensors_left-- == 0) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: a small pickle with no end of tensors: a bomb");
     if (w->name_bytes == 0) w->name_bytes = strlen(w->name);
     WMK_TRY(keep_name(w, &tensor.view.name));
     if (source->place_count == source->place_capacity) {
@@ -363,6 +365,7 @@ static wmk_status begin(walk *w, wmk_torch_source *source)
     w->source = source;
     w->pickle = source->pickle;
     w->visits_left = 16 * source->pickle_bytes + 1024;
+    w->tensors_left = source->pickle_bytes / 8 + 1024; /* even one that is only named again takes some bytes */
     w->name_bytes_left = 16 * source->pickle_bytes + CHUNK_BYTES;
     return wmk_alloc(&w->open, source->pickle->count, sizeof *w->open);
 }

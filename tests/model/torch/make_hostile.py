@@ -230,9 +230,12 @@ def doubling(levels, leaf):
 
 
 case("bomb-paths", "unsupported", "endless paths", of(doubling(40, EMPTY_LIST)))
-case("bomb-tensors", "unsupported", "names are endless", of(doubling(40, tensor())))
+case("bomb-tensors", "unsupported", "no end of tensors", of(doubling(11, tensor())))
+case("bomb-stack", "unsupported", "more than 8388608 values on its stack", files(b"N" * (1 << 24), method=zipfile.ZIP_DEFLATED))
+case("bomb-marks", "unsupported", "more than 65536 marks on its stack", files(b"(" * (1 << 24), method=zipfile.ZIP_DEFLATED))
+case("bomb-values", "unsupported", "a pickle of more than 4194304 values", files(b")" * (1 << 23), method=zipfile.ZIP_DEFLATED))
 case("bomb-wide", "unsupported", "endless paths", of(list_(*[NONE] * 2000), put(0), b"0", list_(*[get(0)] * 2000)))
-case("bomb-names", "unsupported", "endless", of(text("n" * 900), put(0), b"0", tensor(), put(1), b"0", pairs(*[get(0) + get(1)] * 3000)))
+case("bomb-names", "unsupported", "names are endless", of(text("n" * 900), put(0), b"0", tensor(), put(1), b"0", pairs(*[get(0) + get(1)] * 3000)))
 case("bomb-depth", "unsupported", "nested more than 128 deep", of(EMPTY_LIST * 300, b"a" * 299))
 case("bomb-module-state", "unsupported", "endless paths", of(pairs(*[number(i) + NONE for i in range(2000)]), put(0), b"0", MARK,
                                                             (world("u", "C") + EMPTY_TUPLE + NEWOBJ + get(0) + BUILD) * 2000, b"l"))
