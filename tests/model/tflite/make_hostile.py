@@ -247,6 +247,9 @@ case("ok-no-name", "ok", "", model([Table({0: Vector([2], "i"), 2: ("I", 1)}), T
 case("ok-scalar", "ok", "", model([Table({2: ("I", 1), 1: ("b", 10), 3: text("pi")})]))
 case("ok-unknown-type", "ok", "", model([tensor(kind=99), tensor(kind=-1, name="b"), tensor(kind=5, name="c", shape=(1,))]))
 case("ok-names-twice", "ok", "", model([tensor(), tensor(kind=2), tensor(shape=(1, 2)), tensor(name="b;c")]))
+graphs = [Table({0: Vector([tensor((1, 1, 1, 2))]), 3: Vector([operator(inputs=(-1, 0), outputs=())])}), Table({0: Vector([tensor((1, 1, 1, 2))])})]
+case("ok-one-graph-tells", "ok", "", model(subgraphs=graphs, codes=conv))
+case("ok-other-graph-tells", "ok", "", model(subgraphs=graphs[::-1], codes=conv))
 case("ok-names-joined", "ok", "", model([tensor(name=";;"), tensor(name=";b;c"), tensor(name=";", kind=2)]))
 case("name-taken", "input", 'tensor "a#2" is listed twice', model([tensor(), tensor(kind=2), tensor(name="a#2")]))
 case("ok-four-bits-odd", "ok", "", model([tensor((3, 5), 17)]))

@@ -1,4 +1,5 @@
 /* TFLite: values, layouts, names and a patched copy of reference.tflite (make_reference.py, which writes it through TensorFlow's own schema), and what no cut of it may do. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -45,6 +46,48 @@ static void test_reference(void **state)
     assert_true(wmk_tensor_is_writable(&wmk_model_find(model, "slope")->view));
     assert_false(wmk_tensor_is_writable(&wmk_model_find(model, "dense")->view));
     wmk_model_close(model);
+}
+
+static void check_names(const char *path, const char *const (*expected)[2], size_t count)
+{
+    wmk_model *model;
+    assert_ok(wmk_model_open(&model, path));
+    assert_int_equal(wmk_model_tensor_count(model), count);
+    for (size_t i = 0; i < count; i++) {
+        const wmk_model_tensor *tensor = wmk_model_tensor_at(model, i);
+        assert_string_equal(tensor->view.name, expected[i][0]);
+        assert_true((tensor->alias == NULL) == (expected[i][1] == NULL));
+        if (tensor->alias) assert_string_equal(tensor->alias, expected[i][1]);
+    }
+    wmk_model_close(model);
+}
+
+/* Names of fused layers, names that repeat, the same tensor twice (make_hostile.py). */
+static void test_names(void **state)
+{
+    (void)state;
+    static const char *const joined[][2] = {{";;", NULL}, {";b;c", "b"}, {";", NULL}},
+                             *const twice[][2] = {{"a", NULL}, {"a#2", NULL}, {"a#3", NULL}, {"b;c", "b"}}, *const same[][2] = {{"a", NULL}};
+    check_names(WMK_SOURCE_DIR "/tests/model/tflite/hostile/ok-names-joined.tflite", joined, 3);
+    check_names(WMK_SOURCE_DIR "/tests/model/tflite/hostile/ok-names-twice.tflite", twice, 4);
+    check_names(WMK_SOURCE_DIR "/tests/model/tflite/hostile/ok-tensor-twice.tflite", same, 1);
+}
+
+/* A tensor of two subgraphs, of which one tells its layout. */
+static void test_layout_of_another_graph(void **state)
+{
+    (void)state;
+    static const char *const files[] = {"one", "other"};
+    for (size_t i = 0; i < 2; i++) {
+        char path[512];
+        wmk_model *model;
+        snprintf(path, sizeof path, WMK_SOURCE_DIR "/tests/model/tflite/hostile/ok-%s-graph-tells.tflite", files[i]);
+        assert_ok(wmk_model_open(&model, path));
+        assert_int_equal(wmk_model_tensor_count(model), 1);
+        assert_true(wmk_model_tensor_at(model, 0)->layout_known);
+        assert_string_equal(wmk_model_tensor_at(model, 0)->view.layout, "OHWI");
+        wmk_model_close(model);
+    }
 }
 
 static void test_patch(void **state)
@@ -101,6 +144,7 @@ static void test_truncation(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_patch), cmocka_unit_test(test_truncation)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_reference), cmocka_unit_test(test_names), cmocka_unit_test(test_layout_of_another_graph),
+                                       cmocka_unit_test(test_patch), cmocka_unit_test(test_truncation)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
