@@ -323,6 +323,20 @@ def test_torch_to_onnx(tmp_path):
     same(before, verify(tmp_path / "script.pt", key))
 
 
+def test_onnx_of_eight_bits(tmp_path):
+    """onnxruntime's quantisers, by tensor and by channel: the mark is read from what the integers stand for."""
+    pytest.importorskip("onnx")
+    quantization = pytest.importorskip("onnxruntime.quantization", reason="the Python package onnxruntime is not installed")
+    marked, key, before = mark(tmp_path, gauss(10, block__q__weight=(48, 64), block__k__weight=(32, 48)), margin=4)
+    write_onnx(tmp_path / "m.onnx", [("/block/q/MatMul", ("MatMul", ["x", "onnx::MatMul_7"], ["a"]), {}), ("/block/k/MatMul", ("MatMul", ["a", "block.k.weight"], ["y"]), {})],
+               {"onnx::MatMul_7": marked["block.q.weight"].T, "block.k.weight": marked["block.k.weight"].T})
+    same(before, verify(tmp_path / "m.onnx", key))
+    for per_channel in (False, True):
+        quantization.quantize_dynamic(str(tmp_path / "m.onnx"), str(tmp_path / "q.onnx"), per_channel=per_channel, weight_type=quantization.QuantType.QInt8)
+        after = verify(tmp_path / "q.onnx", key)
+        assert after["bit_errors"] == 0 and len(after["matched"]) == 2 and after["z"] == pytest.approx(before["z"], rel=0.02)
+
+
 # ---- NumPy, Keras, TensorFlow Lite -------------------------------------------------------------------------------------------------------
 
 
@@ -333,6 +347,23 @@ def test_npz(tmp_path):
     same(before, verify(tmp_path / "m.npz", key))
     np.savez_compressed(tmp_path / "packed.npz", **marked)
     same(before, verify(tmp_path / "packed.npz", key))
+    np.savez_compressed(tmp_path / "nameless.npz", *marked.values())
+    after = verify(tmp_path / "nameless.npz", key, "--any-tensor")
+    same(before, after)
+    assert {h for _, h in how(after).values()} == {"shape"}
+
+
+def test_means_of_several_layers(tmp_path):
+    """The mean carrier over several targets: turned, renamed, and one of them gone."""
+    marked, key, before = mark(tmp_path, gauss(11, a__weight=(24, 40), b__conv__weight=(16, 24, 3, 3), c__conv__weight=(16, 24, 3, 3)), "--carrier", "mean", "--scheme", "random", margin=2)
+    renamed = {"module." + n: np.ascontiguousarray(t.T) if t.ndim == 2 else t for n, t in marked.items()}
+    save_file(renamed, tmp_path / "other.safetensors")
+    after = verify(tmp_path / "other.safetensors", key, allowed=(0, 1))
+    assert after["z"] == pytest.approx(before["z"], rel=1e-9) and len(after["matched"]) == 3 and after["tries"] == 1
+    del renamed["module.b.conv.weight"]
+    save_file(renamed, tmp_path / "less.safetensors")
+    less = verify(tmp_path / "less.safetensors", key, allowed=(0, 1))
+    assert list(how(less)) == ["a.weight", "c.conv.weight"] and less["bits"] == 32 and less["z"] < before["z"]
 
 
 def keras_model():
