@@ -152,6 +152,23 @@ static void cost_of_a_strong_mark(void **state)
     double want = 8 * sqrt(64. / (double)wmk_key_m(key));
     assert_true(fabs(summary.relative_change / want - 1) < 0.05);
     assert_true(fabs(summary.z_after / 64 - 1) < 0.001);
+    /* The forecasts: from the present readings, and for a model of which only the size is known. */
+    wmk_key_free(key);
+    key = naive_key(&set, WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 64, false, 4);
+    void *fresh[2] = {malloc(4 * naive_size(&set.tensor[0])), malloc(4 * naive_size(&set.tensor[1]))};
+    wmk_reading *present;
+    assert_ok(wmk_mark_read(&present, key, set.view));
+    for (options.margin = 0.5; options.margin <= 16; options.margin *= 2) {
+        assert_ok(wmk_mark_embed(key, set.view, fresh, &options, &summary));
+        double now = wmk_mark_cost_now(key, present, options.margin), expected = wmk_mark_cost(wmk_key_m(key), 64, options.margin);
+        if (fabs(summary.relative_change / now - 1) > 0.01 || fabs(expected / now - 1) > 0.1)
+            fail_msg("margin %g: change %.5g, forecast %.5g and %.5g", options.margin, summary.relative_change, now, expected);
+    }
+    assert_true(wmk_mark_cost(1000, 10, 0) == 0 && wmk_mark_cost_now(key, present, 0) == 0);
+    assert_true(isinf(wmk_mark_cost(1000, 10, 10)) && isinf(wmk_mark_cost_now(key, present, 60)));
+    wmk_reading_free(present);
+    free(fresh[0]);
+    free(fresh[1]);
     wmk_key_free(key);
     naive_free(&set);
 }
