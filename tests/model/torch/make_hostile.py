@@ -332,6 +332,7 @@ case("legacy-tail", "input", "1 bytes after the last storage", legacy(data=struc
 case("legacy-view-past-end", "input", "a view of a storage reaches past its end", legacy(pickle(dict_(w=tensor(storage(view=tuple_(text("v"), number(3), number(2))))))))
 case("legacy-view-tensor", "input", "reach past the end of its storage", legacy(pickle(dict_(w=tensor(storage(view=tuple_(text("v"), number(2), number(2))))))))
 case("pickle-alone", "unsupported", "a pickle that PyTorch did not write", pickle(dict_(w=number(1))))
+case("tar", "unsupported", "looks like a tar archive (as PyTorch wrote before 0.1.10)", b"sys_info".ljust(257, b"\0") + b"ustar".ljust(255, b"\0"))
 
 
 def main():
