@@ -175,9 +175,9 @@ wmk_status wmk_keras_layout(wmk_model_tensor *tensor, const char *path, const ch
         tensor->layout_known = true;
         return WMK_OK;
     }
-    bool numbered = last > path + 5 && strncmp(last - 5, "vars/", 5) == 0;
+    bool numbered = last >= path + 5 && strncmp(last - 5, "vars/", 5) == 0;
     if (numbered) {
-        const char *end = last - 6; /* the slash before "vars", if there is one */
+        const char *end = last > path + 6 ? last - 6 : path; /* the slash before "vars" */
         w.number = (unsigned)strtoul(last, NULL, 10);
         if (end > path) {
             for (parent = end; parent > path && parent[-1] != '/';) parent--;
