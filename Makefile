@@ -31,7 +31,7 @@ demo:
 	@scripts/demo.sh $(BUILD)/cli/weightmark $(BUILD)/demo
 
 configure-tests:
-	@scripts/install-packages.sh build demo test
+	@scripts/install-packages.sh build demo test $(SLOW_PACKAGES)
 	@$(CMAKE) -S . -B $(BUILD) -G Ninja -DWMK_TESTS=ON -DWMK_WERROR=ON -DCMAKE_INSTALL_PREFIX=$(PREFIX) -DWMK_PYTHON=$$(scripts/python-for-tests.sh $(BUILD)) $(SLOW_FLAGS) $(CMAKE_FLAGS) >/dev/null
 
 test: configure-tests
@@ -39,6 +39,7 @@ test: configure-tests
 	@$(CTEST) --test-dir $(BUILD) --output-on-failure -LE slow
 
 test-slow: SLOW_FLAGS = -DWMK_PYTHON_SLOW=$$(scripts/python-for-tests.sh $(BUILD) slow)
+test-slow: SLOW_PACKAGES = slow
 test-slow: configure-tests
 	@$(CMAKE) --build $(BUILD) -j $(JOBS)
 	@$(CTEST) --test-dir $(BUILD) --output-on-failure
