@@ -81,7 +81,7 @@ def test_arrays(tmp_path):
                 np.lib.format.write_array(file, array, version)
     for path, seen in zip(paths, dump(*paths), strict=True):
         assert (seen["status"], seen["format"], len(seen["tensors"])) == ("ok", "npy", 1)
-        assert seen["tensors"][0]["name"] == path.name[:-4]
+        assert (seen["tensors"][0]["name"], seen["tensors"][0]["alias"]) == ("arr_0", path.name[:-4])
         check(seen["tensors"][0], list(wanted.values())[int(path.name.split(".")[0])])
 
 
@@ -133,7 +133,7 @@ def test_patched_arrays(tmp_path):
         if array.dtype.kind != "f" or array.size == 0:
             continue
         np.save(tmp_path / "a.npy", array)
-        negate(tmp_path / "a.npy", tmp_path / "b.npy", "a")
+        negate(tmp_path / "a.npy", tmp_path / "b.npy", "arr_0")
         back = np.load(tmp_path / "b.npy")
         assert back.dtype == array.dtype and back.flags.f_contiguous == array.flags.f_contiguous
         np.testing.assert_array_equal(back, -array)

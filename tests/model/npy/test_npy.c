@@ -46,11 +46,19 @@ static void test_array(void **state)
 {
     (void)state;
     wmk_model *model;
+    unsigned char *bytes;
+    size_t size;
     assert_ok(wmk_model_open(&model, FOLDER "reference.npy"));
     assert_string_equal(wmk_model_format(model), "npy");
     assert_int_equal(wmk_model_tensor_count(model), 1);
-    check_values(model, "reference", 1);
+    check_values(model, "arr_0", 1); /* whatever the file is called */
+    assert_string_equal(wmk_model_tensor_at(model, 0)->alias, "reference");
     wmk_model_close(model);
+    assert_ok(wmk_file_read(&bytes, &size, FOLDER "reference.npy", 1 << 20));
+    assert_ok(wmk_model_open_bytes(&model, bytes, size, "folder/\xff.npy")); /* no UTF-8 */
+    assert_null(wmk_model_tensor_at(model, 0)->alias);
+    wmk_model_close(model);
+    free(bytes);
 }
 
 static void check_archive(const char *path, bool packed, double big, double fortran)
