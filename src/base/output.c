@@ -255,6 +255,18 @@ static bool clone_file(wmk_output *output, int source)
     return true;
 }
 
+/* A file of `size` bytes without content, whose room on the disk is taken where the file system can do so: looking into a hole through a mapping needs room in some (tmpfs), and
+ * ends the process where there is none. */
+static wmk_status make_room(wmk_output *output, uint64_t size)
+{
+    WMK_TRY(wmk_output_truncate(output, size));
+    while (size > 0 && fallocate(output->fd, 0, 0, (off_t)size) != 0) {
+        if (errno == ENOSPC || errno == EDQUOT || errno == EFBIG || errno == EIO) return wmk_fail_errno("%s: writing", output->target);
+        if (errno != EINTR) break;
+    }
+    return WMK_OK;
+}
+
 /* cloned: NULL for a whole copy in any case. */
 static wmk_status begin_from(wmk_output **out, const char *path, bool replace, const char *source, bool *cloned)
 {
@@ -266,7 +278,7 @@ static wmk_status begin_from(wmk_output **out, const char *path, bool replace, c
     if (status == WMK_OK) {
         bool whole = clone_file(output, fd);
         if (cloned != NULL) *cloned = whole;
-        if (!whole) status = cloned == NULL ? copy_file(output, fd, source) : wmk_output_truncate(output, (uint64_t)info.st_size);
+        if (!whole) status = cloned == NULL ? copy_file(output, fd, source) : make_room(output, (uint64_t)info.st_size);
         if (status == WMK_OK)
             *out = output;
         else
