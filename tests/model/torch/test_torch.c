@@ -240,10 +240,35 @@ static void test_truncation(void **state)
     }
 }
 
+/* A damaged storage does not keep the rest from being read, and is refused when it is asked for. */
+static void test_damaged_storage(void **state)
+{
+    (void)state;
+    unsigned char *bytes;
+    size_t size;
+    wmk_zip zip;
+    wmk_model *model;
+    void *unpacked;
+    double values[VALUES_MAX];
+    assert_ok(wmk_file_read(&bytes, &size, files[PACKED], 1 << 20));
+    assert_ok(wmk_zip_open(&zip, &(wmk_map){.data = bytes, .size = size}));
+    const wmk_zip_member *member = wmk_zip_find(&zip, "reference/data/0");
+    assert_non_null(member);
+    bytes[member->offset + member->stored_bytes / 2] ^= 16;
+    wmk_zip_close(&zip);
+    assert_ok(wmk_model_open_bytes(&model, bytes, size, "damaged"));
+    assert_fails(wmk_model_unpack(&unpacked, model, 0), WMK_ERROR_INPUT, "tensor \"model.plain\": zip: \"reference/data/0\"");
+    values_of(model, 1, values);
+    assert_true(values[0] == 100);
+    wmk_model_close(model);
+    free(bytes);
+}
+
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read),   cmocka_unit_test(test_parts),
-                                       cmocka_unit_test(test_change), cmocka_unit_test(test_quantised_limits),
-                                       cmocka_unit_test(test_script), cmocka_unit_test(test_truncation)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_read),           cmocka_unit_test(test_parts),
+                                       cmocka_unit_test(test_change),         cmocka_unit_test(test_quantised_limits),
+                                       cmocka_unit_test(test_script),         cmocka_unit_test(test_truncation),
+                                       cmocka_unit_test(test_damaged_storage)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
