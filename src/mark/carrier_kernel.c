@@ -215,6 +215,12 @@ static void interleave_from(double *value, size_t stride, const double *const la
         for (int l = 0; l < 8; l++) value[i * stride + (size_t)l] = lane[l][i];
 }
 
+static void split_from(double *const lane[8], const double *value, size_t stride, size_t i, size_t count)
+{
+    for (; i < count; i++)
+        for (int l = 0; l < 8; l++) lane[l][i] = value[i * stride + (size_t)l];
+}
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 
@@ -237,29 +243,44 @@ __attribute__((target("avx2"))) static size_t deal_avx2(double (*sum)[2], const 
     return i;
 }
 
-/* Four rows of `lane` to four columns of value. */
-__attribute__((target("avx2"))) static inline void turn4(double *value, size_t stride, const double *const lane[4], size_t i)
+/* to[k][i] = from[i][k], i and k below 4 */
+__attribute__((target("avx2"))) static inline void turn4(double *const to[4], const double *const from[4])
 {
-    __m256d a = _mm256_loadu_pd(lane[0] + i), b = _mm256_loadu_pd(lane[1] + i), c = _mm256_loadu_pd(lane[2] + i), d = _mm256_loadu_pd(lane[3] + i);
+    __m256d a = _mm256_loadu_pd(from[0]), b = _mm256_loadu_pd(from[1]), c = _mm256_loadu_pd(from[2]), d = _mm256_loadu_pd(from[3]);
     __m256d ab = _mm256_unpacklo_pd(a, b), cd = _mm256_unpacklo_pd(c, d), ba = _mm256_unpackhi_pd(a, b), dc = _mm256_unpackhi_pd(c, d);
-    _mm256_storeu_pd(value, _mm256_permute2f128_pd(ab, cd, 0x20));
-    _mm256_storeu_pd(value + stride, _mm256_permute2f128_pd(ba, dc, 0x20));
-    _mm256_storeu_pd(value + 2 * stride, _mm256_permute2f128_pd(ab, cd, 0x31));
-    _mm256_storeu_pd(value + 3 * stride, _mm256_permute2f128_pd(ba, dc, 0x31));
+    _mm256_storeu_pd(to[0], _mm256_permute2f128_pd(ab, cd, 0x20));
+    _mm256_storeu_pd(to[1], _mm256_permute2f128_pd(ba, dc, 0x20));
+    _mm256_storeu_pd(to[2], _mm256_permute2f128_pd(ab, cd, 0x31));
+    _mm256_storeu_pd(to[3], _mm256_permute2f128_pd(ba, dc, 0x31));
 }
 
 __attribute__((target("avx2"))) static size_t interleave_avx2(double *value, size_t stride, const double *const lane[8], size_t count)
 {
     size_t i = 0;
-    for (; i + 4 <= count; i += 4) {
-        turn4(value + i * stride, stride, lane, i);
-        turn4(value + i * stride + 4, stride, lane + 4, i);
-    }
+    for (; i + 4 <= count; i += 4)
+        for (int l = 0; l < 8; l += 4) {
+            double *at = value + i * stride + l;
+            turn4((double *const[]){at, at + stride, at + 2 * stride, at + 3 * stride},
+                  (const double *const[]){lane[l] + i, lane[l + 1] + i, lane[l + 2] + i, lane[l + 3] + i});
+        }
+    return i;
+}
+
+__attribute__((target("avx2"))) static size_t split_avx2(double *const lane[8], const double *value, size_t stride, size_t count)
+{
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4)
+        for (int l = 0; l < 8; l += 4) {
+            const double *at = value + i * stride + l;
+            turn4((double *const[]){lane[l] + i, lane[l + 1] + i, lane[l + 2] + i, lane[l + 3] + i},
+                  (const double *const[]){at, at + stride, at + 2 * stride, at + 3 * stride});
+        }
     return i;
 }
 #else
 #define deal_avx2(...) 0
 #define interleave_avx2(...) 0
+#define split_avx2(...) 0
 #endif
 
 void wmk_deal_row(double (*sum)[2], const double *w, const double *inverse, const uint16_t *row, const int8_t *sign, size_t count)
@@ -272,4 +293,10 @@ void wmk_interleave8(double *value, size_t stride, const double *const lane[8], 
 {
     size_t done = WIDE ? interleave_avx2(value, stride, lane, count) : 0;
     interleave_from(value, stride, lane, done, count);
+}
+
+void wmk_split8(double *const lane[8], const double *value, size_t stride, size_t count)
+{
+    size_t done = WIDE ? split_avx2(lane, value, stride, count) : 0;
+    split_from(lane, value, stride, done, count);
 }

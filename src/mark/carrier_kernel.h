@@ -20,5 +20,7 @@ void wmk_widen_row(double *out, const void *x, size_t count);
 void wmk_deal_row(double (*sum)[2], const double *w, const double *inverse, const uint16_t *row, const int8_t *sign, size_t count);
 /* value[p * stride + l] = lane[l][p], l in [0, 8) */
 void wmk_interleave8(double *value, size_t stride, const double *const lane[8], size_t count);
+/* The way back. */
+void wmk_split8(double *const lane[8], const double *value, size_t stride, size_t count);
 
 #endif

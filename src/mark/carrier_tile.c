@@ -285,13 +285,20 @@ static void write_tile(const tile *t, const workspace *space, void *output)
             wmk_tensor_write(t->view, output, locate(t, p, &canonical) + t->filter, (size_t)t->filters, space->value + p * t->filters);
         return;
     }
-    double *lane = space->lane[0];
-    for (uint64_t f = 0; f < t->filters; f++) {
-        for (size_t p = 0; p < t->positions; p++) lane[space->order[p]] = space->value[p * t->filters + f];
-        uint64_t base = (t->filter + f) * t->place->filter_stride;
-        const double *from = lane;
-        for (size_t r = 0; r < t->runs; from += space->run_count[r++])
-            wmk_tensor_write(t->view, output, base + space->run_element[r], space->run_count[r], from);
+    for (uint64_t f = 0; f < t->filters; f += LANES) {
+        size_t lanes = (size_t)least(LANES, t->filters - f);
+        const double *value = space->value + f;
+        if (lanes == LANES && space->in_order)
+            wmk_split8(space->lane, value, (size_t)t->filters, t->positions);
+        else
+            for (size_t p = 0; p < t->positions; p++, value += t->filters)
+                for (size_t l = 0; l < lanes; l++) space->lane[l][space->order[p]] = value[l];
+        for (size_t l = 0; l < lanes; l++) {
+            uint64_t base = (t->filter + f + l) * t->place->filter_stride;
+            const double *from = space->lane[l];
+            for (size_t r = 0; r < t->runs; from += space->run_count[r++])
+                wmk_tensor_write(t->view, output, base + space->run_element[r], space->run_count[r], from);
+        }
     }
 }
 

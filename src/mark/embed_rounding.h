@@ -21,6 +21,7 @@ typedef struct wmk_row_edit {
 typedef struct wmk_edit_sums {
     double changed, original;    /* ||dW||^2, ||W||^2 */
     double moved, moved_squares; /* of changes in their row's direction, over the filter's RMS */
+    double lost;                 /* to rounding: of the change wanted, the same way */
     double weights;              /* of filters that are not all zeros */
 } wmk_edit_sums;
 

@@ -23,7 +23,7 @@ typedef struct stream {
     bool codecs;           /* some target has one */
     wmk_row_sums *first;   /* [T] before */
     wmk_row_edit *edit;    /* [T] */
-    quad *sum;             /* [chunk][T] {sign * v, v^2, columns, -} of a count; {sign * what rounding took, -, -, -} of an edit */
+    quad *sum;             /* [chunk][T] {sign * v, v^2, columns, -} */
     wmk_edit_sums *totals; /* [chunk] */
     wmk_rounding rounding;
     double slack; /* what targets are raised by so that it need not be done twice */
@@ -65,24 +65,25 @@ static void balance(void *payload, const wmk_strips *strips)
 /* One strip, as it was, as it should be, and as it is stored. */
 static void add_up(stream *s, uint32_t chunk, const wmk_strip *strip, const double *was, const double *exact, const double *stored)
 {
-    quad *sum = s->sum + (size_t)chunk * s->T;
-    wmk_edit_sums t = {0};
+    double changed = 0, original = 0, moved_sum = 0, moved_squares = 0, lost = 0, weights = 0, direction[WMK_STRIP_MAX];
+    for (size_t i = 0; i < strip->count; i++) direction[i] = strip->sign[i] * s->e->sign[strip->row[i]] * strip->inverse[i];
+#pragma omp simd reduction(+ : changed, original, moved_sum, moved_squares, lost, weights)
     for (size_t i = 0; i < strip->count; i++) {
-        double change = stored[i] - was[i], lost = (exact[i] - stored[i]) * strip->inverse[i];
-        double moved = strip->sign[i] * s->e->sign[strip->row[i]] * change * strip->inverse[i];
-        sum[strip->row[i]][0] += strip->sign[i] * lost;
-        t.changed += change * change;
-        t.original += was[i] * was[i];
-        t.moved += moved;
-        t.moved_squares += moved * moved;
-        t.weights += strip->inverse[i] > 0;
+        double change = stored[i] - was[i], moved = change * direction[i];
+        changed += change * change;
+        original += was[i] * was[i];
+        moved_sum += moved;
+        moved_squares += moved * moved;
+        lost += (exact[i] - stored[i]) * direction[i];
+        weights += direction[i] != 0;
     }
     wmk_edit_sums *to = &s->totals[chunk];
-    to->changed += t.changed;
-    to->original += t.original;
-    to->moved += t.moved;
-    to->moved_squares += t.moved_squares;
-    to->weights += t.weights;
+    to->changed += changed;
+    to->original += original;
+    to->moved += moved_sum;
+    to->moved_squares += moved_squares;
+    to->lost += lost;
+    to->weights += weights;
 }
 
 /* The weights of a strip as they will be, rounded to a plain type. The gain makes up for what the balance takes from a row's own columns. */
@@ -112,39 +113,39 @@ static void visit_stored(void *payload, uint32_t chunk, const wmk_strip *strip)
     add_up(payload, chunk, strip, strip->was, strip->value, strip->stored);
 }
 
-/* One pass; sums of all chunks in those of the first. */
-static wmk_status pass(stream *s, const wmk_walk *walk)
+/* every: 1 for all tiles, which are then final as far as anybody who follows the traffic knows. Sums of all chunks in those of the first. */
+static wmk_status edit_pass(stream *s, uint64_t every, const wmk_traffic *traffic)
 {
-    memset(s->sum, 0, (size_t)s->chunks * s->T * sizeof *s->sum);
     memset(s->totals, 0, s->chunks * sizeof *s->totals);
-    WMK_TRY(wmk_tiles_walk(s->e->key, &s->e->vector, walk));
+    WMK_TRY(wmk_tiles_walk(s->e->key, &s->e->vector,
+                           &(wmk_walk){.prepare = s->balanced ? balance : NULL,
+                                       .visit = visit_edit,
+                                       .after = s->codecs ? visit_stored : NULL,
+                                       .payload = s,
+                                       .outputs = s->codecs || traffic != NULL ? s->e->outputs : NULL,
+                                       .every = every,
+                                       .traffic = traffic}));
     for (uint32_t c = 1; c < s->chunks; c++) {
-        for (uint32_t j = 0; j < s->T; j++) s->sum[j] += s->sum[(size_t)c * s->T + j];
         s->totals[0].changed += s->totals[c].changed;
         s->totals[0].original += s->totals[c].original;
         s->totals[0].moved += s->totals[c].moved;
         s->totals[0].moved_squares += s->totals[c].moved_squares;
+        s->totals[0].lost += s->totals[c].lost;
         s->totals[0].weights += s->totals[c].weights;
     }
     return WMK_OK;
 }
 
-/* every: 1 for all tiles, which are then final as far as anybody who follows the traffic knows. */
-static wmk_status edit_pass(stream *s, uint64_t every, const wmk_traffic *traffic)
-{
-    return pass(s, &(wmk_walk){.prepare = s->balanced ? balance : NULL,
-                               .visit = visit_edit,
-                               .after = s->codecs ? visit_stored : NULL,
-                               .payload = s,
-                               .outputs = s->codecs || traffic != NULL ? s->e->outputs : NULL,
-                               .every = every,
-                               .traffic = traffic});
-}
-
 static wmk_status count_rows(stream *s)
 {
-    WMK_TRY(pass(s, &(wmk_walk){.visit = visit_count, .payload = s, .traffic = s->e->traffic}));
-    for (uint32_t j = 0; j < s->T; j++) s->first[j] = (wmk_row_sums){s->sum[j][0], s->sum[j][1], s->sum[j][2]};
+    WMK_TRY(wmk_tiles_walk(s->e->key, &s->e->vector, &(wmk_walk){.visit = visit_count, .payload = s, .traffic = s->e->traffic}));
+    for (uint32_t j = 0; j < s->T; j++)
+        for (uint32_t c = 0; c < s->chunks; c++) {
+            const quad *sum = &s->sum[(size_t)c * s->T + j];
+            s->first[j].dot += (*sum)[0];
+            s->first[j].squares += (*sum)[1];
+            s->first[j].columns += (*sum)[2];
+        }
     return WMK_OK;
 }
 
@@ -225,10 +226,10 @@ static wmk_status read_back(stream *s, wmk_reading **out)
 static wmk_status summarize(stream *s, wmk_reading *after, double least)
 {
     wmk_embed_summary *to = &s->e->summary;
-    double lost = 0;
-    for (uint32_t j = 0; j < s->T; j++) lost += s->e->sign[j] * s->sum[j][0] / sqrt(s->first[j].squares);
+    double squares = 0; /* of an average row: z is the sum of all rows' signed sums over their lengths and sqrt(T) */
+    for (uint32_t j = 0; j < s->T; j++) squares += s->first[j].squares / s->T;
     to->margin_reached = least;
-    to->rounding_z = lost / sqrt(s->T);
+    to->rounding_z = s->totals[0].lost / sqrt(squares) / sqrt(s->T);
     to->relative_change = s->totals[0].original > 0 ? sqrt(s->totals[0].changed / s->totals[0].original) : 0;
     return wmk_embed_judge(s->e, after);
 }
