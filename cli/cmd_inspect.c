@@ -46,7 +46,7 @@ static uint64_t mean_m(const wmk_target *target)
 /* Targets keep the model's order, so one walk pairs them up. */
 static const wmk_target *target_of(const wmk_targets *targets, size_t *next, const char *name)
 {
-    if (*next == targets->count) return NULL;
+    if (!targets->target || *next == targets->count) return NULL;
     const char *in_file = targets->in_file && targets->in_file[*next] ? targets->in_file[*next] : targets->target[*next].name;
     if (strcmp(in_file, name) != 0) return NULL;
     return &targets->target[(*next)++];

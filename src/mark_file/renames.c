@@ -110,7 +110,7 @@ static wmk_status parse(wmk_renames *out, char *bytes, size_t size)
     } else {
         WMK_TRY(read_lines(out, bytes));
     }
-    qsort(out->rename, out->count, sizeof *out->rename, by_target);
+    if (out->count > 1) qsort(out->rename, out->count, sizeof *out->rename, by_target);
     for (size_t i = 1; i < out->count; i++)
         if (strcmp(out->rename[i - 1].target, out->rename[i].target) == 0)
             return wmk_fail(WMK_ERROR_INPUT, "line %u: \"%.200s\" is named a second time", out->rename[i].line, out->rename[i].target);
