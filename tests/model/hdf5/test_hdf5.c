@@ -89,7 +89,7 @@ static void test_read(void **state)
     }
 }
 
-/* Each alone, then all, to values that take no more room and to ones that do; and back in a second copy. */
+/* Each alone, then all, to values that take no more room and to ones that do; and of that copy another one. */
 static void test_patch(void **state)
 {
     (void)state;
@@ -103,6 +103,7 @@ static void test_patch(void **state)
                 assert_ok(wmk_model_open(&model, copy_path));
                 check(model, is_changed, noise);
                 wmk_model_close(model);
+                if (n < NAMES) continue;
                 patch(copy_path, second_path, all, noise);
                 assert_ok(wmk_model_open(&model, second_path));
                 check(model, all, noise);
