@@ -120,6 +120,7 @@ static wmk_status read_pickle(wmk_torch_source *source, const wmk_zip_member *me
         status = add(source);
         free(f->path);
         f->path = NULL;
+        source->pickle = NULL;
     }
     wmk_pickle_free(&pickle);
     free(unpacked);
@@ -154,25 +155,24 @@ static wmk_status add_metadata(wmk_model *model, const wmk_zip *zip, const wmk_m
     return *text ? wmk_model_add_metadata(model, "version", text) : WMK_OK;
 }
 
-static wmk_status read_archive(wmk_model *model, archive *a, wmk_torch_source *source, const wmk_map *map)
+static wmk_status read_archive(wmk_model *model, wmk_torch_source *source, folder *f)
 {
     const char *root;
     char word[WORD_BYTES];
-    folder f = {.archive = a, .map = map};
+    const wmk_zip *zip = &f->archive->zip;
     wmk_status status;
-    source->payload = &f;
-    WMK_TRY(find_root(model, &a->zip, &root));
-    const wmk_zip_member *order = find_in(&a->zip, root, "byteorder", &status);
+    WMK_TRY(find_root(model, zip, &root));
+    const wmk_zip_member *order = find_in(zip, root, "byteorder", &status);
     WMK_TRY(status);
-    WMK_TRY(read_word(order, map, word));
+    WMK_TRY(read_word(order, f->map, word));
     if (strcmp(word, "big") == 0) return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: big-endian data");
-    const wmk_zip_member *constants = find_in(&a->zip, root, "constants.pkl", &status);
+    const wmk_zip_member *constants = find_in(zip, root, "constants.pkl", &status);
     WMK_TRY(status);
-    const wmk_zip_member *data = find_in(&a->zip, root, "data.pkl", &status);
+    const wmk_zip_member *data = find_in(zip, root, "data.pkl", &status);
     WMK_TRY(status);
-    WMK_TRY(add_metadata(model, &a->zip, map, root, constants));
-    WMK_TRY(read_pickle(source, data, &f, root, "data/", wmk_torch_add_tensors));
-    return constants ? read_pickle(source, constants, &f, root, "constants/", wmk_torch_add_constants) : WMK_OK;
+    WMK_TRY(add_metadata(model, zip, f->map, root, constants));
+    WMK_TRY(read_pickle(source, data, f, root, "data/", wmk_torch_add_tensors));
+    return constants ? read_pickle(source, constants, f, root, "constants/", wmk_torch_add_constants) : WMK_OK;
 }
 
 static wmk_status keep_zip(wmk_model *model, wmk_zip *zip)
@@ -191,14 +191,15 @@ static wmk_status keep_zip(wmk_model *model, wmk_zip *zip)
 static wmk_status open_torch(wmk_model *model, uint32_t file)
 {
     archive *a;
-    wmk_torch_source source = {.model = model, .file = file, .find = find_storage};
     wmk_map map = model->files[file].map;
     WMK_TRY(wmk_alloc(&a, 1, sizeof *a));
     WMK_TRY(wmk_model_keep(model, a));
     WMK_TRY(wmk_zip_open(&a->zip, &map));
     WMK_TRY(keep_zip(model, &a->zip));
     a->first = model->tensor_count;
-    wmk_status status = read_archive(model, a, &source, &map);
+    folder f = {.archive = a, .map = &map};
+    wmk_torch_source source = {.model = model, .file = file, .find = find_storage, .payload = &f};
+    wmk_status status = read_archive(model, &source, &f);
     a->place = source.place;
     a->count = source.place_count;
     model->files[file].state = a;

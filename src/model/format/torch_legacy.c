@@ -164,6 +164,7 @@ static wmk_status read_objects(reader *r, wmk_torch_source *source)
     wmk_status status = list_storages(r, &objects);
     if (status == WMK_OK) status = place_storages(r);
     if (status == WMK_OK) status = wmk_torch_add_tensors(source);
+    source->pickle = NULL;
     wmk_pickle_free(&objects);
     return status;
 }

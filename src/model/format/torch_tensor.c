@@ -178,16 +178,18 @@ static bool is_plain(const wmk_tensor_view *view, const uint64_t *stride)
 /* May two elements share a byte? Not where every stride is longer than all that the smaller ones reach; other cases that are free of it are very odd. */
 static bool may_share(const wmk_tensor_view *view, const uint64_t *stride)
 {
-    bool done[WMK_RANK_MAX] = {false};
+    uint32_t order[WMK_RANK_MAX]; /* axes by stride */
     uint64_t reach = 0;
+    for (uint32_t axis = 0; axis < view->rank; axis++) {
+        uint32_t at = axis;
+        for (; at > 0 && stride[order[at - 1]] > stride[axis]; at--) order[at] = order[at - 1];
+        order[at] = axis;
+    }
     for (uint32_t k = 0; k < view->rank; k++) {
-        uint32_t next = WMK_RANK_MAX;
-        for (uint32_t axis = 0; axis < view->rank; axis++)
-            if (!done[axis] && (next == WMK_RANK_MAX || stride[axis] < stride[next])) next = axis;
-        done[next] = true;
-        if (view->shape[next] <= 1) continue;
-        if (stride[next] <= reach) return true;
-        reach += (view->shape[next] - 1) * stride[next]; /* no overflow: it lies in the storage */
+        uint32_t axis = order[k];
+        if (view->shape[axis] <= 1) continue;
+        if (stride[axis] <= reach) return true;
+        reach += (view->shape[axis] - 1) * stride[axis]; /* no overflow: it lies in the storage */
     }
     return false;
 }
