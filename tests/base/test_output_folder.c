@@ -263,6 +263,14 @@ static void nothing_is_lost(void **state)
     add(folder, "a", "new");
     assert_fails(wmk_output_folder_commit(folder), WMK_ERROR_EXISTS, "papers");
 
+    assert_command("rm -r home/papers && cp -r home home-of-one-file");
+    folder = begin("home-of-one-file", true);
+    char path[512];
+    snprintf(path, sizeof path, "%s/a", wmk_output_folder_path(folder));
+    make_folder(path); /* a folder where a file was */
+    assert_fails(wmk_output_folder_commit(folder), WMK_ERROR_EXISTS, "has no \"a\"");
+    assert_command("rm -r home-of-one-file && mkdir home/papers && touch home/papers/thesis");
+
     assert_int_equal(chdir("home"), 0);
     folder = begin(".", true); /* the folder itself, from inside */
     assert_fails(wmk_output_folder_commit(folder), WMK_ERROR_EXISTS, "would be lost");
