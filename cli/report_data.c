@@ -135,7 +135,7 @@ static size_t elements(const wmk_tensor_view *view)
 static const wmk_tensor_view *view_of(const wmk_model *model, const wmk_target *target)
 {
     const wmk_model_tensor *tensor = wmk_model_find(model, target->name);
-    return tensor && tensor->view.data && wmk_dtype_is_float(tensor->view.dtype) ? &tensor->view : NULL;
+    return tensor && tensor->view.data && !tensor->view.codec && wmk_dtype_is_float(tensor->view.dtype) ? &tensor->view : NULL;
 }
 
 wmk_status target_values(const wmk_model *model, const wmk_key *key, double **out, size_t *count)

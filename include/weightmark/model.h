@@ -53,7 +53,7 @@ typedef struct wmk_metadata {
 
 /* Writes a safetensors file, whole or not at all. Tensors are listed in the given order; their data begins at a multiple of 64 bytes and lies largest elements first, so
  * that each tensor is aligned to its element. metadata may be NULL when its count is 0. EXISTS unless replace; ARGUMENT: a name twice, missing, not UTF-8 or "__metadata__",
- * a view without data, dtype or with more than WMK_RANK_MAX axes; SYSTEM; MISSING: no such folder; INPUT: `path` is no regular file; MEMORY. */
+ * a view without data or dtype, with a codec, or with more than WMK_RANK_MAX axes; SYSTEM; MISSING: no such folder; INPUT: `path` is no regular file; MEMORY. */
 WMK_EXPORT wmk_status wmk_model_write(const char *path, const wmk_tensor_view *tensors, size_t tensor_count, const wmk_metadata *metadata,
                                       size_t metadata_count, bool replace);
 

@@ -66,6 +66,7 @@ typedef struct tally {
     double norm2, change2;
 } tally;
 
+/* view: its data are the present values in the patch, which are changed there. */
 static wmk_status attack_tensor(const wmk_attack *attack, const void *context, const wmk_tensor_view *view, void *data, uint64_t seed, tally *sum)
 {
     uint64_t count64;
@@ -76,7 +77,7 @@ static wmk_status attack_tensor(const wmk_attack *attack, const void *context, c
     wmk_status status;
     WMK_TRY_GOTO(status, wmk_alloc(&before, count, sizeof *before), done);
     WMK_TRY_GOTO(status, wmk_alloc(&after, count, sizeof *after), done);
-    wmk_read_f64(before, view->data, view->dtype, count);
+    wmk_tensor_read(view, 0, count, before);
     for (size_t i = 0; i < count; i++) {
         if (!isfinite(before[i])) {
             status = wmk_fail(WMK_ERROR_INPUT, "tensor \"%s\": weight %zu is not a finite number", view->name, i);
@@ -85,8 +86,8 @@ static wmk_status attack_tensor(const wmk_attack *attack, const void *context, c
         after[i] = before[i];
     }
     WMK_TRY_GOTO(status, attack->apply(context, after, count, seed), done);
-    wmk_write_f64(data, view->dtype, after, count);
-    wmk_read_f64(after, data, view->dtype, count);
+    wmk_tensor_write(view, data, 0, count, after);
+    wmk_tensor_read(view, 0, count, after);
     sum->rows.tensors++;
     sum->rows.weights += count;
     for (size_t i = 0; i < count; i++) {
@@ -101,9 +102,10 @@ done:
     return status;
 }
 
-static bool is_weight(const wmk_tensor_view *view, const char *glob)
+static bool is_weight(const wmk_model_tensor *tensor, const char *glob)
 {
-    if (!wmk_dtype_is_float(view->dtype) || !view->data) return false;
+    const wmk_tensor_view *view = &tensor->view;
+    if (!wmk_tensor_is_writable(view) || (!view->data && !tensor->packed)) return false;
     return glob ? fnmatch(glob, view->name, 0) == 0 : view->rank >= 2;
 }
 
@@ -117,11 +119,12 @@ wmk_status wmk_attack_run(const wmk_attack *attack, const wmk_model *model, cons
     wmk_status status;
     WMK_TRY_GOTO(status, wmk_patch_begin(&patch, model, path, replace), done);
     for (size_t i = 0; i < wmk_model_tensor_count(model); i++) {
-        const wmk_tensor_view *view = &wmk_model_tensor_at(model, i)->view;
-        if (!is_weight(view, tensor)) continue;
+        wmk_tensor_view view = wmk_model_tensor_at(model, i)->view;
+        if (!is_weight(wmk_model_tensor_at(model, i), tensor)) continue;
         void *data;
         WMK_TRY_GOTO(status, wmk_patch_data(patch, i, &data), done);
-        status = attack_tensor(attack, context, view, data, seed_for(seed, view->name), &sum);
+        view.data = data;
+        status = attack_tensor(attack, context, &view, data, seed_for(seed, view.name), &sum);
         if (status != WMK_OK) {
             wmk_fail_within(status, "%s", wmk_model_path(model));
             goto done;

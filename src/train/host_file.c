@@ -16,7 +16,7 @@ wmk_status wmk_parameter_read(const wmk_parameter *p, const wmk_model *model, co
     bool same = view->rank == p->rank;
     for (uint32_t i = 0; same && i < p->rank; i++) same = view->shape[i] == (uint64_t)p->dims[i];
     if (!same) return wmk_fail(WMK_ERROR_MISMATCH, "%s: tensor %s has another shape than the host's", path, name);
-    if (!wmk_dtype_is_float(view->dtype) || !view->data)
+    if (!wmk_dtype_is_float(view->dtype) || !view->data || view->codec)
         return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s: tensor %s has elements of type %s", path, name, wmk_dtype_name(view->dtype));
     wmk_read_f32(data, view->data, view->dtype, p->count);
     for (size_t i = 0; i < p->count; i++)

@@ -43,6 +43,8 @@ static wmk_status check_tensor(const wmk_tensor_view *view, uint64_t *bytes)
     if (!view->name || strcmp(view->name, "__metadata__") == 0) return wmk_fail(WMK_ERROR_ARGUMENT, "a tensor has no name, or that of the metadata");
     if (!wmk_safetensors_dtype_word(view->dtype)) return wmk_fail(WMK_ERROR_ARGUMENT, "tensor \"%s\": no dtype", view->name);
     if (view->rank > WMK_RANK_MAX) return wmk_fail(WMK_ERROR_ARGUMENT, "tensor \"%s\": %u axes, at most 8 are allowed", view->name, view->rank);
+    if (view->codec)
+        return wmk_fail(WMK_ERROR_ARGUMENT, "tensor \"%s\": is stored as %s and no plain row of elements", view->name, view->codec->name);
     if (wmk_tensor_bytes(view, bytes) != WMK_OK) return wmk_fail_within(WMK_ERROR_ARGUMENT, "tensor \"%s\"", view->name);
     if (!view->data && *bytes > 0) return wmk_fail(WMK_ERROR_ARGUMENT, "tensor \"%s\": without data", view->name);
     return WMK_OK;
