@@ -243,6 +243,17 @@ def test_mark_goes_into_the_converted_file(tmp_path):
     same(before, verify(tmp_path / "back.safetensors", tmp_path / "own.key"))
 
 
+def test_gpt2_to_gguf(tmp_path):
+    """llama.cpp turns the matrices of GPT-2's Conv1D ([in, out] in the hub's file) and leaves the embedding: what the shapes say of the key's letters differs, so the square matrix is tried."""
+    marked, key, before = mark(tmp_path, gauss(12, wte__weight=(100, 48), h__0__attn__c_attn__weight=(48, 144), h__0__attn__c_proj__weight=(48, 48), h__0__mlp__c_fc__weight=(48, 192)))
+    names = {"wte.weight": "token_embd.weight", "h.0.attn.c_attn.weight": "blk.0.attn_qkv.weight", "h.0.attn.c_proj.weight": "blk.0.attn_output.weight",
+             "h.0.mlp.c_fc.weight": "blk.0.ffn_up.weight"}
+    write_gguf(tmp_path / "m.gguf", {names[n]: t if n == "wte.weight" else t.T for n, t in marked.items()}, architecture="gpt2")
+    after = verify(tmp_path / "m.gguf", key)
+    same(before, after, tries=2)
+    assert how(after) == {n: (g, "renamed") for n, g in names.items()}
+
+
 # ---- ONNX --------------------------------------------------------------------------------------------------------------------------------
 
 
