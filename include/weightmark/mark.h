@@ -218,9 +218,9 @@ typedef struct wmk_embed_summary {
 
 /* The smallest change of the weights (in the carrier's normalised norm) that makes every bit right with a margin; for partition in closed form, bit by bit;
  * for the others a convex problem of T unknowns. `views` are read (all present: MISSING otherwise); `outputs[i]` receives target i's new values in the view's dtype, shape and layout, and may be
- * the view's own data. What is stored is read back; where rounding broke a margin the bit's target is raised, a bounded number of times.
+ * the view's own data (a copy of which is then held meanwhile). For a view with a codec it holds a copy of the view's bytes before, laid out as they are. What is stored is read back; where rounding broke a margin the bit's target is raised, a bounded number of times.
  * Statuses as wmk_mark_read; ARGUMENT: margin or lambda not above 0, an output that is NULL, eq6 for another carrier than one tensor's mean or for partition;
- * NUMERIC: the margin cannot be met (for example a bit whose support is all zeros, or T > M for a dense scheme), or not within what the dtype holds.
+ * UNSUPPORTED: a view that cannot be written, or in units that cross its filters; NUMERIC: the margin cannot be met (for example a bit whose support is all zeros, or T > M for a dense scheme), or not within what the dtype holds.
  * Outputs are unspecified after a failure. summary may be NULL. */
 WMK_EXPORT wmk_status wmk_mark_embed(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
                                      wmk_embed_summary *summary);
