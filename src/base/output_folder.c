@@ -60,7 +60,12 @@ static wmk_status walk(tree *t, const char *relative, const place *here)
     char *path;
     WMK_TRY(wmk_format(&path, "%s%s%s", t->root, *relative ? "/" : "", relative));
     DIR *directory = opendir(path);
-    wmk_status status = directory ? WMK_OK : wmk_fail_errno("%s", path);
+    wmk_status status = WMK_OK;
+    if (!directory) {
+        status = wmk_fail_errno("%s", path);
+        free(path);
+        return status;
+    }
     for (struct dirent *entry; status == WMK_OK && (entry = readdir(directory)) != NULL;) {
         const char *name = entry->d_name;
         if (strcmp(name, ".") == 0 || strcmp(name, "..") == 0 || strncmp(name, unfinished, strlen(unfinished)) == 0) continue;
@@ -72,7 +77,7 @@ static wmk_status walk(tree *t, const char *relative, const place *here)
         free(below);
         free(full);
     }
-    if (directory) closedir(directory);
+    closedir(directory);
     free(path);
     return status;
 }

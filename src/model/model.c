@@ -7,10 +7,9 @@
 #include "model/model.h"
 
 /* Those that look closest come first: of equal probes the first wins. */
-static const wmk_container *const containers[] = {&wmk_container_safetensors, &wmk_container_index,  &wmk_container_onnx,
-                                                  &wmk_container_gguf,        &wmk_container_tflite, &wmk_container_npy,
-                                                  &wmk_container_npz,         &wmk_container_torch,  &wmk_container_torch_legacy,
-                                                  &wmk_container_hdf5,        &wmk_container_keras};
+static const wmk_container *const containers[] = {&wmk_container_safetensors,  &wmk_container_index, &wmk_container_onnx, &wmk_container_gguf,
+                                                  &wmk_container_tflite,       &wmk_container_npy,   &wmk_container_npz,  &wmk_container_torch,
+                                                  &wmk_container_torch_legacy, &wmk_container_hdf5,  &wmk_container_keras};
 enum { CONTAINER_COUNT = sizeof containers / sizeof containers[0] };
 
 /* Below this a probe is a guess, and a file of some other kind that is recognised goes first. */
