@@ -316,7 +316,7 @@ const char *wmk_model_format(const wmk_model *model)
 {
     for (size_t i = 0; i < model->file_count; i++)
         if (model->files[i].container && model->files[i].container != &wmk_container_index) return model->files[i].container->name;
-    return model->files[0].container->name;
+    return wmk_container_index.name;
 }
 
 const char *wmk_model_path(const wmk_model *model) { return model->path; }
