@@ -285,7 +285,8 @@ static void test_embed_confirm(void **state)
     const wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
     wmk_key *key = key_for("conv", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 1);
     wmk_model *model = opened(model_path);
-    assert_fails(wmk_model_embed(model, key, marked_path, false, &options, decline, &z, &summary, NULL), WMK_ERROR_INTERRUPTED, "nothing was written");
+    assert_fails(wmk_model_embed(model, key, marked_path, false, &options, decline, &z, &summary, NULL), WMK_ERROR_INTERRUPTED,
+                 "nothing was written");
     assert_true(z > 50 && summary.z_after == z);
     assert_int_equal(access(marked_path, F_OK), -1);
     summary.z_after = -1; /* any other failure leaves it alone: here one at the end, where the target appears while the copy is made */
