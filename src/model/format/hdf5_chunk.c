@@ -195,7 +195,7 @@ static wmk_status fixed_array(reader *r)
         return wmk_fail(WMK_ERROR_INPUT, "a chunk index of %llu elements for %llu chunks", (unsigned long long)count,
                         (unsigned long long)r->count_max);
     if (address == WMK_HDF5_NOWHERE) return WMK_OK;
-    const uint64_t page = (uint64_t)1 << page_bits, pages = count > page ? (count + page - 1) / page : 0, map = (pages + 7) / 8;
+    const uint64_t page = (uint64_t)1 << page_bits, pages = count > page ? ((count - 1) >> page_bits) + 1 : 0, map = (pages + 7) / 8;
     WMK_TRY(wmk_hdf5_claim_at(image, address, block_head + map + (pages ? 0 : count * bytes) + 4, "FADB", "the chunk index", &c));
     c.at += 2 + image->offset_bytes;
     if (pages == 0) return elements(r, c, 0, count, width, address, block_head);
@@ -215,6 +215,7 @@ static wmk_status fixed_array(reader *r)
 
 /* Super block u has 2^(u/2) data blocks of 2^((u+1)/2) * block_elements elements; those of the first ones hang from the index block. */
 typedef struct extensible {
+    unsigned page_bits;
     uint64_t block_elements, page_elements, first; /* first: place of the next data block's first element */
     unsigned element_bytes, width, offset_width;
 } extensible;
@@ -233,7 +234,7 @@ static wmk_status data_block(reader *r, extensible *e, uint64_t address, uint64_
     if (!used) return elements(r, c, first, count, e->width, address, head);
     WMK_TRY(wmk_hdf5_check(r->image, r->image->bytes + address, head, "a block of the chunk index"));
     address += head + 4;
-    for (uint64_t i = 0; i < count / e->page_elements; i++, page++, address += page_bytes + 4) {
+    for (uint64_t i = 0; i < count >> e->page_bits; i++, page++, address += page_bytes + 4) {
         if (!(used[page / 8] >> (7 - page % 8) & 1)) continue;
         WMK_TRY(wmk_hdf5_claim_at(r->image, address, page_bytes + 4, NULL, "a page of the chunk index", &c));
         WMK_TRY(elements(r, c, first + i * e->page_elements, e->page_elements, e->width, address, 0));
@@ -245,7 +246,7 @@ static wmk_status super_block(reader *r, extensible *e, uint64_t address, uint64
 {
     wmk_hdf5_cursor c;
     const unsigned head = 6 + r->image->offset_bytes + e->offset_width;
-    const uint64_t pages = count > e->page_elements ? count / e->page_elements : 0, map = (pages + 7) / 8;
+    const uint64_t pages = count > e->page_elements ? count >> e->page_bits : 0, map = (pages + 7) / 8;
     if (address == WMK_HDF5_NOWHERE) {
         e->first += blocks * count; /* may wrap around, and is then beyond every shape */
         return WMK_OK;
@@ -296,6 +297,7 @@ static wmk_status extensible_array(reader *r)
     if (e.block_elements != (uint64_t)1 << block_bits || pointers != (uint64_t)1 << pointer_bits || bits > 63 || bits < block_bits ||
         page_bits > 31 || direct > supers || block_bits + pointer_bits > page_bits)
         return wmk_fail(WMK_ERROR_INPUT, "a chunk index whose table of blocks has no sense");
+    e.page_bits = page_bits;
     e.page_elements = (uint64_t)1 << page_bits;
     e.offset_width = (bits + 7) / 8;
     if (address == WMK_HDF5_NOWHERE) return WMK_OK;

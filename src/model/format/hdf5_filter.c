@@ -154,7 +154,7 @@ wmk_status wmk_hdf5_chunk_encode(const wmk_hdf5_dataset *d, uint32_t mask, const
 /* Rows along the last axis, one memcpy each. */
 void wmk_hdf5_chunk_copy(const wmk_hdf5_dataset *d, uint64_t number, unsigned char *bytes, unsigned char *chunk_bytes, bool to_chunk)
 {
-    uint64_t begin[WMK_RANK_MAX], size[WMK_RANK_MAX], at[WMK_RANK_MAX] = {0};
+    uint64_t begin[WMK_RANK_MAX] = {0}, size[WMK_RANK_MAX] = {0}, at[WMK_RANK_MAX] = {0};
     unsigned rank = d->rank, last = rank - 1;
     for (unsigned axis = rank; axis-- > 0; number /= d->grid[axis]) {
         begin[axis] = number % d->grid[axis] * d->chunk_shape[axis];

@@ -45,7 +45,7 @@ static void place(const walk *w, const wmk_hdf5_dataset *d, wmk_model_tensor *te
         tensor->view.data = w->image.bytes + d->address;
         tensor->offset_bytes = w->state->begin + d->address;
         tensor->size_bytes = d->bytes;
-    } else if (d->storage == WMK_HDF5_CHUNKED && d->chunk_count && !d->sparse) {
+    } else if (d->storage == WMK_HDF5_CHUNKED && d->chunk && d->chunk_count && !d->sparse) {
         tensor->packed = true;
         for (size_t i = 0; i < d->chunk_count; i++) {
             if (d->chunk[i].address < lowest) lowest = d->chunk[i].address;
