@@ -451,6 +451,7 @@ typedef struct progress {
     uint32_t *pending; /* [panels] tiles not done; NULL: nobody wants to know */
     wmk_status status; /* of the first `written` that failed, and its message: that is kept by thread */
     char message[512];
+    omp_lock_t lock; /* one `written` at a time */
 } progress;
 
 /* One tile is done, and perhaps its panel with it. */
@@ -465,11 +466,12 @@ static void tile_done(progress *state, const wmk_vector *vector, const plan *p, 
     panel_range(cut, &vector->views[t], &vector->place[t], panel, &offset, &size);
     const wmk_traffic *traffic = walk->traffic;
     if (walk->outputs != NULL && traffic->written != NULL) {
-#pragma omp critical(wmk_tiles_written)
+        omp_set_lock(&state->lock);
         if (state->status == WMK_OK) {
             state->status = traffic->written(traffic->payload, t, offset, size);
             if (state->status != WMK_OK) snprintf(state->message, sizeof state->message, "%s", wmk_error_message());
         }
+        omp_unset_lock(&state->lock);
     }
     if (traffic->walked != NULL) traffic->walked(traffic->payload, (const char *)vector->views[t].data + offset, size);
 }
@@ -521,6 +523,7 @@ wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, const wm
     workspace **space = NULL;
     wmk_status status;
     int threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+    omp_init_lock(&state.lock);
     WMK_TRY_GOTO(status, wmk_alloc(&p.cut, vector->count, sizeof *p.cut), done);
     make_plan(&p, vector);
     if (threads > (int)p.chunks) threads = p.chunks > 0 ? (int)p.chunks : 1;
@@ -537,6 +540,7 @@ done:
         sodium_memzero(space[i]->sign, sizeof space[i]->sign);
         wmk_free_aligned(space[i]);
     }
+    omp_destroy_lock(&state.lock);
     free(space);
     free(state.pending);
     free(p.cut);

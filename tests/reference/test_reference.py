@@ -329,12 +329,16 @@ def test_refused_models(tmp_path):
     key = Key("partition", "weights", 30, False, 0, 1, TARGETS, seed(3))
     key_file = write_key(tmp_path / "k", key)
     good = random_model(TARGETS, 1)
-    for name, values in (("three", np.full((6, 2, 3, 1, 7), np.nan)), ("net/énd", np.full((20, 31), -np.inf)), ("net/énd", np.zeros((31, 20))),
-                         ("three", np.zeros(7))):
+    for name, values in (("three", np.full((6, 2, 3, 1, 7), np.nan)), ("net/énd", np.full((20, 31), -np.inf))):
         model = write_model(tmp_path / "m", {**good, name: ("F32", values)})
         with pytest.raises(ref.Refused):
             ref.carrier(key, ref.safetensors(model))
         run("verify", model, "--key", key_file, "--json", status=(3,))
+    for name, values in (("net/énd", np.zeros((21, 31))), ("three", np.zeros(7))):  # of another shape: as if it were not there
+        model = write_model(tmp_path / "m", {**good, name: ("F32", values)})
+        told = run("verify", model, "--key", key_file, "--json")
+        without = run("verify", write_model(tmp_path / "w", {n: v for n, v in good.items() if n != name}), "--key", key_file, "--json")
+        assert told["z"] == without["z"] and told["tensors"] == without["tensors"] and name not in told["tensors"]
     model = write_model(tmp_path / "m", {"bias": good["bias"]})
     with pytest.raises(ref.Refused):
         ref.carrier(key, ref.safetensors(model))
