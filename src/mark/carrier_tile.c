@@ -356,7 +356,7 @@ static void visit_whole(const wmk_key *key, const wmk_vector *vector, tile *t, w
                          space->shift};
     if (walk->prepare != NULL) walk->prepare(walk->payload, &strips);
     bool look = output != NULL && space->stored != NULL && t->view->codec != NULL;
-    for (int again = 0; again <= look; again++) {
+    for (int again = 0; again <= (look ? 1 : 0); again++) {
         if (again == 1) {
             tile written = *t;
             wmk_tensor_view view = *t->view;

@@ -110,8 +110,10 @@ static wmk_status dense_links(walk *w, const wmk_hdf5_message *message)
     if (c.bad) return wmk_fail(WMK_ERROR_INPUT, "a link info message is cut off");
     if (heap_at == WMK_HDF5_NOWHERE) return WMK_OK;
     WMK_TRY(wmk_hdf5_heap_open(&heap, w->image, heap_at));
-    w->heap = &heap;
-    return wmk_hdf5_tree2(w->image, tree, 5, link_record, w);
+    w->heap = &heap; /* cppcheck-suppress autoVariables ; taken back below */
+    wmk_status status = wmk_hdf5_tree2(w->image, tree, 5, link_record, w);
+    w->heap = NULL;
+    return status;
 }
 
 wmk_status wmk_hdf5_links(wmk_hdf5_image *image, const wmk_hdf5_object *object, wmk_hdf5_link_fn visit, void *payload)

@@ -321,7 +321,7 @@ static wmk_status inflate_member(void *bytes, uint64_t wanted, const wmk_zip_mem
 {
     z_stream stream = {0};
     uint64_t in = member->stored_bytes, out = wanted;
-    unsigned char nothing; /* inflate wants a place also for no bytes */
+    unsigned char nothing = 0; /* inflate wants a place also for no bytes */
     int result = inflateInit2(&stream, -MAX_WBITS);
     if (result != Z_OK) return result == Z_MEM_ERROR ? wmk_fail_memory(sizeof stream) : wmk_fail(WMK_ERROR_INTERNAL, "zlib does not start");
     stream.next_in = (unsigned char *)stored; /* z_const is not defined: zlib only reads */
