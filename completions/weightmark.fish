@@ -62,7 +62,7 @@ complete -c weightmark -n '__fish_seen_subcommand_from embed' -l margin -r -d 'e
 complete -c weightmark -n '__fish_seen_subcommand_from embed' -l eq6 -d 'the paper'\''s equation 6 instead of a margin (a mean key over one tensor)'
 complete -c weightmark -n '__fish_seen_subcommand_from embed' -l unbalanced -d 'the very smallest change (a partition key over weights); without it every kernel keeps its sum, which costs the network less'
 complete -c weightmark -n '__fish_seen_subcommand_from embed' -l lambda -r -d 'weight of the mean E_R in equation 6'
-complete -c weightmark -n '__fish_seen_subcommand_from embed' -l dry-run -s n -d 'say what would change and write nothing'
+complete -c weightmark -n '__fish_seen_subcommand_from embed' -l dry-run -s n -d 'say what would change and leave nothing behind; the trial needs room for a copy beside the output'
 complete -c weightmark -n '__fish_seen_subcommand_from embed' -l passphrase-file -r -d 'file whose first line opens a sealed key'
 complete -c weightmark -n '__fish_seen_subcommand_from embed' -l force -s f -d 'replace an output that exists'
 complete -c weightmark -n '__fish_seen_subcommand_from embed' -l json -d 'print one JSON object on standard output'

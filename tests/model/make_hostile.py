@@ -8,6 +8,8 @@ import struct
 import zipfile
 import io
 
+import corpus
+
 HERE = pathlib.Path(__file__).parent / "hostile"
 CASES = []
 
@@ -160,13 +162,7 @@ case("zip", "unsupported", "looks like a zip archive", archive("readme"), ".zip"
 
 
 def main():
-    HERE.mkdir(exist_ok=True)
-    for old in HERE.iterdir():
-        old.unlink()
-    assert len({c[0] for c in CASES}) == len(CASES)
-    for name, _, _, data in CASES:
-        (HERE / name).write_bytes(data)
-    (HERE / "expected").write_text("".join(f"{n}\t{s}\t{t}\n" for n, s, t, _ in CASES))
+    corpus.write(HERE, CASES)
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ static wmk_status find_bytes(const wmk_tflite *r, uint64_t index, uint64_t *at, 
         return wmk_fail(WMK_ERROR_INPUT, "buffer %llu of %llu", (unsigned long long)index, (unsigned long long)r->buffers.count);
     WMK_TRY(wmk_flatbuffer_table_at(&r->buffer, &r->buffers, index, "its buffer", &table));
     WMK_TRY(wmk_flatbuffer_number(&r->buffer, &table, BUFFER_OFFSET, 8, "its buffer's offset", &offset));
-    if (offset > 1) { /* 1 is a placeholder */
+    if (offset > 1) { /* 0 and 1: they are in the buffer itself (schema.fbs, Buffer) */
         WMK_TRY(wmk_flatbuffer_number(&r->buffer, &table, BUFFER_SIZE, 8, "its buffer's size", size));
         if (offset > r->buffer.size || *size > r->buffer.size - offset)
             return wmk_fail(WMK_ERROR_INPUT, "its data, %llu bytes at %llu, ends beyond the file's %llu", (unsigned long long)*size,

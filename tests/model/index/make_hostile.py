@@ -1,8 +1,12 @@
 #!/usr/bin/env python3
 """Makes the corpus of damaged indexes of shards: tests/model/index/hostile/, and `expected` as ../make_hostile.py does. The shards they name lie beside them."""
+import sys
 import json
 import pathlib
 import struct
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import corpus  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent / "hostile"
 CASES = []
@@ -82,13 +86,7 @@ index("ok-not-all-named", "ok", "", weights(a=ONE))
 
 
 def main():
-    HERE.mkdir(exist_ok=True)
-    for old in HERE.iterdir():
-        old.unlink()
-    assert len({c[0] for c in CASES}) == len(CASES)
-    for name, _, _, data in CASES:
-        (HERE / name).write_bytes(data)
-    (HERE / "expected").write_text("".join(f"{n}\t{s}\t{t}\n" for n, s, t, _ in CASES))
+    corpus.write(HERE, CASES)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,14 @@
 #!/usr/bin/env python3
 """Makes the corpus of damaged Keras archives: hostile/ beside this file, one file a defect, and `expected`, one line a file: name <tab> status <tab> part of the message. The HDF5 inside
 comes from ../hdf5/make_hostile.py. Run it again after a change here. Files whose status is "ok" are odd but sound, and must be read."""
+import sys
 import importlib.util
 import io
 import pathlib
 import zipfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import corpus  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent / "hostile"
 CASES = []
@@ -56,13 +60,7 @@ case("archive-cut", "input", "zip", archive()[:-30])
 
 
 def main():
-    HERE.mkdir(exist_ok=True)
-    for old in HERE.iterdir():
-        old.unlink()
-    assert len({c[0] for c in CASES}) == len(CASES)
-    for name, _, _, data in CASES:
-        (HERE / name).write_bytes(data)
-    (HERE / "expected").write_text("".join(f"{n}\t{s}\t{t}\n" for n, s, t, _ in CASES))
+    corpus.write(HERE, CASES)
 
 
 if __name__ == "__main__":

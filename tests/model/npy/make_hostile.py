@@ -1,11 +1,15 @@
 #!/usr/bin/env python3
 """Makes the corpus of damaged NumPy files, arrays and archives: hostile/, one file a defect, and `expected`, one line a file: name <tab> status <tab> part of the message. Run it
 again after a change here; the files are committed because they are small. Files whose status is "ok" are odd but sound, and must be read."""
+import sys
 import io
 import pathlib
 import struct
 import zipfile
 import zlib
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import corpus  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent / "hostile"
 CASES = []
@@ -150,13 +154,7 @@ case("size-lie.npz", "unsupported", "4000 bytes behind the array", bytes(lying))
 
 
 def main():
-    HERE.mkdir(exist_ok=True)
-    for old in HERE.iterdir():
-        old.unlink()
-    assert len({c[0] for c in CASES}) == len(CASES)
-    for name, _, _, data in CASES:
-        (HERE / name).write_bytes(data)
-    (HERE / "expected").write_text("".join(f"{n}\t{s}\t{t}\n" for n, s, t, _ in CASES))
+    corpus.write(HERE, CASES)
 
 
 if __name__ == "__main__":

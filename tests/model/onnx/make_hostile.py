@@ -2,8 +2,12 @@
 """Makes the corpus of damaged ONNX files: hostile/ beside this, one file a defect, and `expected`, one line a file: name <tab> status <tab> part of the message.
 Run it again after a change here; the files are committed because they are small. Those whose status is "ok" are odd but sound, and must be read.
 Messages are built from bytes: the reference library would not write most of them. Field numbers: onnx.proto."""
+import sys
 import pathlib
 import struct
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import corpus  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent / "hostile"
 CASES = []
@@ -200,13 +204,7 @@ case("ok-names-made-up", "ok", "", file(tensor("onnx::MatMul_1"), tensor("val_2"
 
 
 def main():
-    HERE.mkdir(exist_ok=True)
-    for old in HERE.iterdir():
-        old.unlink()
-    assert len({c[0] for c in CASES}) == len(CASES)
-    for name, _, _, data in CASES:
-        (HERE / name).write_bytes(data)
-    (HERE / "expected").write_text("".join(f"{n}\t{s}\t{t}\n" for n, s, t, _ in CASES))
+    corpus.write(HERE, CASES)
 
 
 if __name__ == "__main__":

@@ -2,10 +2,14 @@
 """Makes the corpus of damaged PyTorch files: tests/model/torch/hostile/, one file a defect, and `expected`, one line a file: name <tab> status <tab> part of the message. Pickles are
 put together opcode by opcode. Damaged archives are in tests/model/zip. Run it again after a change here; the files are committed because they are small. Files whose status is
 "ok" are odd but sound."""
+import sys
 import io
 import pathlib
 import struct
 import zipfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1]))
+import corpus  # noqa: E402
 
 HERE = pathlib.Path(__file__).parent / "hostile"
 CASES = []
@@ -336,13 +340,7 @@ case("tar", "unsupported", "looks like a tar archive (as PyTorch wrote before 0.
 
 
 def main():
-    HERE.mkdir(exist_ok=True)
-    for old in HERE.iterdir():
-        old.unlink()
-    assert len({c[0] for c in CASES}) == len(CASES)
-    for name, _, _, data in CASES:
-        (HERE / name).write_bytes(data)
-    (HERE / "expected").write_text("".join(f"{n}\t{s}\t{t}\n" for n, s, t, _ in CASES))
+    corpus.write(HERE, CASES)
 
 
 if __name__ == "__main__":
