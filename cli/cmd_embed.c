@@ -133,7 +133,8 @@ static const option_spec options[] = {
      "the very smallest change (a partition key over weights); without it every kernel keeps its sum, which costs the network less",
      offsetof(embed_settings, unbalanced)},
     {"lambda", 0, OPTION_NUMBER, "L", "10", false, "weight of the mean E_R in equation 6", offsetof(embed_settings, lambda)},
-    {"dry-run", 'n', OPTION_FLAG, NULL, NULL, false, "say what would change and leave nothing behind; the trial needs room for a copy beside the output", offsetof(embed_settings, dry_run)},
+    {"dry-run", 'n', OPTION_FLAG, NULL, NULL, false,
+     "say what would change and leave nothing behind; the trial needs room for a copy beside the output", offsetof(embed_settings, dry_run)},
     OPTION_PASSPHRASE(embed_settings),
     OPTION_FORCE(embed_settings),
 };

@@ -1,6 +1,7 @@
 /* model/recognise.c - names the files people bring that are not read here, so that a refusal can say what it refuses. */
 #include <string.h>
 
+#include "model/format/zip.h"
 #include "model/model.h"
 
 static const struct {
@@ -18,6 +19,7 @@ static const struct {
 
 const char *wmk_recognise(const unsigned char *bytes, size_t size)
 {
+    if (size >= 4 && memcmp(bytes, "PK\x03\x04", 4) == 0 && !wmk_zip_probe(bytes, size)) return "a zip archive that is cut off: its end is missing";
     for (size_t i = 0; i < sizeof magics / sizeof magics[0]; i++)
         if (size >= magics[i].offset + magics[i].size && memcmp(bytes + magics[i].offset, magics[i].bytes, magics[i].size) == 0)
             return magics[i].what;
