@@ -158,7 +158,7 @@ def archive(*names):
     return out.getvalue()
 
 
-case("zip-cut", "unsupported", "looks like a zip archive that is cut off", archive("archive/data.pkl")[:60], ".pt")
+case("zip-cut", "unsupported", "looks like a zip archive that is cut off", archive("readme")[:40], ".zip")
 case("zip", "unsupported", "looks like a zip archive", archive("readme"), ".zip")
 
 
