@@ -34,7 +34,7 @@ static double now(void)
         printf("%-28s %9.3f M %s/s\n", label, (double)(items) / best * 1e-6, unit);                                                                  \
     } while (0)
 
-static int run(const wmk_key *random, const wmk_key *partition, float *x, uint16_t *row, int8_t *sign)
+static int run(const wmk_key *random, const wmk_key *partition, float *x, uint16_t *deal)
 {
     const size_t block = 4096; /* columns a call, as a reader of weights asks for them */
     char label[64];
@@ -58,7 +58,7 @@ static int run(const wmk_key *random, const wmk_key *partition, float *x, uint16
         if (!form->usable()) continue;
         snprintf(label, sizeof label, "partition, %s", form->name);
         MEASURE(label, "columns", calls * count / 2, {
-            for (size_t i = 0; i < calls * count / 2; i += block) wmk_x_deal_by(form, partition, i, block, row, sign);
+            for (size_t i = 0; i < calls * count / 2; i += block) wmk_x_deal_by(form, partition, i, block, deal);
         });
     }
     MEASURE("keys redrawn and freed", "keys", 1000, {
@@ -80,18 +80,16 @@ int main(void)
     options.target_count = 1;
     wmk_key *random = NULL, *partition = NULL;
     float *x = malloc(count * sizeof *x);
-    uint16_t *row = malloc(count * sizeof *row);
-    int8_t *sign = malloc(count);
+    uint16_t *deal = malloc(count * sizeof *deal);
     int code = 4;
-    if (x && row && sign && wmk_key_create(&random, &options) == WMK_OK) {
+    if (x && deal && wmk_key_create(&random, &options) == WMK_OK) {
         options.scheme = WMK_SCHEME_PARTITION;
-        if (wmk_key_create(&partition, &options) == WMK_OK) code = run(random, partition, x, row, sign);
+        if (wmk_key_create(&partition, &options) == WMK_OK) code = run(random, partition, x, deal);
     }
     if (code) fprintf(stderr, "bench_x: %s\n", wmk_error_message());
     wmk_key_free(random);
     wmk_key_free(partition);
     free(x);
-    free(row);
-    free(sign);
+    free(deal);
     return code;
 }

@@ -269,16 +269,35 @@ __attribute__((target("avx2"))) static inline __m128i odd_floats(const double *s
 #undef HALVES
 }
 
+/* Four values rounded to the eight significant bits of a bfloat16, as floats, which then hold them exactly. *rare: ones where that may not be so: no number, below the smallest normal. */
+__attribute__((target("avx2"))) static inline __m128 eight_bits(const double *src, __m256d *rare)
+{
+    enum { CUT = 53 - 8 };
+    const __m256i half = _mm256_set1_epi64x((INT64_C(1) << (CUT - 1)) - 1), one = _mm256_set1_epi64x(1),
+                  kept = _mm256_set1_epi64x(-(INT64_C(1) << CUT));
+    __m256d x = _mm256_loadu_pd(src);
+    __m256i bits = _mm256_castpd_si256(x), up = _mm256_add_epi64(half, _mm256_and_si256(_mm256_srli_epi64(bits, CUT), one));
+    *rare = _mm256_cmp_pd(_mm256_andnot_pd(_mm256_set1_pd(-0.0), x), _mm256_set1_pd(0x1p-126), _CMP_NGE_UQ);
+    return _mm256_cvtpd_ps(_mm256_castsi256_pd(_mm256_and_si256(_mm256_add_epi64(bits, up), kept)));
+}
+
 __attribute__((target("avx2"))) static void bf16_write_avx2(unsigned char *dst, const double *src, size_t count)
 {
-    const __m128i one = _mm_set1_epi32(1), half = _mm_set1_epi32(0x7fff), negative = _mm_set1_epi32(0x8000), quiet = _mm_set1_epi32(0x7fc0);
     size_t i = 0;
-    for (; i + 4 <= count; i += 4) {
-        __m128i nan, bits = odd_floats(src + i, &nan);
-        __m128i up = _mm_srli_epi32(_mm_add_epi32(_mm_add_epi32(bits, half), _mm_and_si128(_mm_srli_epi32(bits, 16), one)), 16);
-        __m128i none = _mm_or_si128(_mm_and_si128(_mm_srli_epi32(bits, 16), negative), quiet);
-        up = _mm_blendv_epi8(up, none, nan);
-        _mm_storel_epi64((__m128i *)(void *)(dst + 2 * i), _mm_packus_epi32(up, up));
+    for (; i + 8 <= count; i += 8) {
+        __m256d rare_low, rare_high;
+        __m128 low = eight_bits(src + i, &rare_low), high = eight_bits(src + i + 4, &rare_high);
+        if (_mm256_movemask_pd(_mm256_or_pd(rare_low, rare_high)) != 0) {
+            const __m256d zero = _mm256_setzero_pd(); /* is right all the same */
+            rare_low = _mm256_and_pd(rare_low, _mm256_cmp_pd(_mm256_loadu_pd(src + i), zero, _CMP_NEQ_UQ));
+            rare_high = _mm256_and_pd(rare_high, _mm256_cmp_pd(_mm256_loadu_pd(src + i + 4), zero, _CMP_NEQ_UQ));
+            if (_mm256_movemask_pd(_mm256_or_pd(rare_low, rare_high)) != 0) {
+                narrow_run(dst + 2 * i, wmk_f64_to_bf16, src + i, 8);
+                continue;
+            }
+        }
+        __m128i halves = _mm_packus_epi32(_mm_srli_epi32(_mm_castps_si128(low), 16), _mm_srli_epi32(_mm_castps_si128(high), 16));
+        _mm_storeu_si128((__m128i *)(void *)(dst + 2 * i), halves);
     }
     narrow_run(dst + 2 * i, wmk_f64_to_bf16, src + i, count - i);
 }

@@ -28,6 +28,7 @@ struct wmk_output {
 /* Temporary files of this process, for a signal handler: a slot is taken by putting a pointer in and given back by taking it out. Paths
  * are unlinked by whoever takes the pointer out, so none is freed while the handler reads it. */
 enum { SLOTS = 64 };
+enum { WRITEBACK_BYTES = 1 << 20 };
 static _Atomic(char *) slots[SLOTS];
 
 wmk_status wmk_temporary_take(char *temporary)
@@ -183,9 +184,20 @@ wmk_status wmk_output_write(wmk_output *output, const void *bytes, size_t size)
     return WMK_OK;
 }
 
+/* Lets the disk begin at once with what commit will wait for. */
+static void start_writeback(int fd, uint64_t offset, size_t size)
+{
+#if defined(SYNC_FILE_RANGE_WRITE)
+    if (size >= WRITEBACK_BYTES) (void)!sync_file_range(fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
+#else
+    (void)fd, (void)offset, (void)size;
+#endif
+}
+
 wmk_status wmk_output_write_at(wmk_output *output, const void *bytes, size_t size, uint64_t offset)
 {
     WMK_TRY(write_all(output, bytes, size, offset));
+    start_writeback(output->fd, offset, size);
     if (offset + size > output->end) output->end = offset + size;
     return WMK_OK;
 }

@@ -11,8 +11,9 @@ enum { WMK_AXIS_D, WMK_AXIS_H, WMK_AXIS_W, WMK_AXIS_I, WMK_AXES };
 typedef struct wmk_traffic {
     void *payload;
     void (*walked)(void *payload, const void *data, uint64_t bytes); /* were read, and will not be until the next pass */
-    wmk_status (*written)(void *payload, size_t target, uint64_t offset,
-                          uint64_t bytes); /* of outputs[target], are as they shall be; one call at a time */
+    /* The bytes from `offset` on of outputs[target] are as they shall be: there or, where data is not NULL, at data until it returns. One call at a time. */
+    wmk_status (*written)(void *payload, size_t target, uint64_t offset, uint64_t bytes, const void *data);
+    const bool *apart; /* NULL, or [targets] whether `written` takes data in place of outputs[target], for all of a target's bytes or none */
 } wmk_traffic;
 
 /* How one view stores one target. Axes that a layout lacks have extent 1. Filter f's canonical position p = ((d H + h) W + w) I + i. */
@@ -59,6 +60,9 @@ void wmk_place_positions(const wmk_place *place, uint64_t *position);
 
 /* squares [filters]: the sum of squares of each filter. Threads; the result does not depend on their number. */
 void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place, double *squares, const wmk_traffic *traffic);
+/* The same of one filter. Where that is one run it is the sum of wmk_squares_f64 over so many elements at a time. */
+#define WMK_SQUARES_BLOCK 1024
+void wmk_view_filter_square(const wmk_tensor_view *view, const wmk_place *place, uint64_t filter, double *square);
 /* sums [outer * inner]: the sum over filters, in the view's order. The same. */
 void wmk_view_filter_sums(const wmk_tensor_view *view, const wmk_place *place, double *sums);
 /* Brings a run into the cache that will be read next and that no run before it leads to. */

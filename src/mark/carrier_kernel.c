@@ -61,6 +61,54 @@ BODY void add_body(double *sum, const float *x, size_t stride, const double *a, 
         for (size_t i = 0; i < count; i++) sum[i] += x[j * stride + i] * a[j];
 }
 
+/* The sum that a, b, c, d hold: each of the functions below adds in the same order. */
+BODY double lanes(d4 a, d4 b, d4 c, d4 d)
+{
+    a = (a + b) + (c + d);
+    return (a[0] + a[1]) + (a[2] + a[3]);
+}
+
+BODY void squares_f64_body(const double *x, size_t count, double *out)
+{
+    d4 a = {0}, b = {0}, c = {0}, d = {0};
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        const d4 *p = (const d4 *)(x + i);
+        a += p[0] * p[0];
+        b += p[1] * p[1];
+        c += p[2] * p[2];
+        d += p[3] * p[3];
+    }
+    double rest = 0;
+    for (; i < count; i++) rest += x[i] * x[i];
+    *out = lanes(a, b, c, d) + rest;
+}
+
+BODY void compare_body(const double *x, const double *y, size_t count, double *distance, double *squares)
+{
+    d4 a = {0}, b = {0}, c = {0}, d = {0}, e = {0}, f = {0};
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        const d4 *p = (const d4 *)(y + i), *q = (const d4 *)(x + i);
+        d4 r = p[0] - q[0], s = p[1] - q[1], t = p[2] - q[2], u = p[3] - q[3];
+        a += p[0] * p[0];
+        b += p[1] * p[1];
+        c += p[2] * p[2];
+        d += p[3] * p[3];
+        e += r * r;
+        f += s * s;
+        e += t * t;
+        f += u * u;
+    }
+    double rest = 0, apart = lanes(e, f, (d4){0}, (d4){0});
+    for (; i < count; i++) {
+        rest += y[i] * y[i];
+        apart += (y[i] - x[i]) * (y[i] - x[i]);
+    }
+    *squares += lanes(a, b, c, d) + rest;
+    *distance += apart;
+}
+
 BODY void squares_body(const char *x, size_t count, double *out)
 {
     d4 a = {0}, b = {0}, c = {0}, d = {0};
@@ -73,41 +121,28 @@ BODY void squares_body(const char *x, size_t count, double *out)
         c += r * r;
         d += s * s;
     }
-    a = (a + b) + (c + d);
-    double sum = (a[0] + a[1]) + (a[2] + a[3]);
-    for (; i < count; i++, x += 4) sum += (double)*(const f1 *)x * *(const f1 *)x;
-    *out = sum;
-}
-
-typedef uint16_t h4 __attribute__((vector_size(8), aligned(1), may_alias));
-typedef uint32_t w4 __attribute__((vector_size(16)));
-
-BODY void widen_bf16(d4 *out, const char *x)
-{
-    w4 bits = __builtin_convertvector(*(const h4 *)x, w4) << 16;
-    *out = __builtin_convertvector((f4)bits, d4);
+    double rest = 0;
+    for (; i < count; i++, x += 4) rest += (double)*(const f1 *)x * *(const f1 *)x;
+    *out = lanes(a, b, c, d) + rest;
 }
 
 BODY void squares_bf16_body(const char *x, size_t count, double *out)
 {
+    double wide[16];
     d4 a = {0}, b = {0}, c = {0}, d = {0};
     size_t i = 0;
     for (; i + 16 <= count; i += 16, x += 32) {
-        d4 p, q, r, s;
-        widen_bf16(&p, x);
-        widen_bf16(&q, x + 8);
-        widen_bf16(&r, x + 16);
-        widen_bf16(&s, x + 24);
-        a += p * p;
-        b += q * q;
-        c += r * r;
-        d += s * s;
+        wmk_read_f64(wide, x, WMK_BF16, 16);
+        const d4 *p = (const d4 *)wide;
+        a += p[0] * p[0];
+        b += p[1] * p[1];
+        c += p[2] * p[2];
+        d += p[3] * p[3];
     }
-    a = (a + b) + (c + d);
-    double sum = (a[0] + a[1]) + (a[2] + a[3]), rest[16];
-    wmk_read_f64(rest, x, WMK_BF16, count - i);
-    for (size_t k = 0; k < count - i; k++) sum += rest[k] * rest[k];
-    *out = sum;
+    double rest = 0;
+    wmk_read_f64(wide, x, WMK_BF16, count - i);
+    for (size_t k = 0; k < count - i; k++) rest += wide[k] * wide[k];
+    *out = lanes(a, b, c, d) + rest;
 }
 
 BODY void widen_body(double *out, const char *x, size_t count)
@@ -121,13 +156,63 @@ BODY void widen_body(double *out, const char *x, size_t count)
 }
 
 #if defined(__x86_64__)
+#include <immintrin.h>
+
 __attribute__((target("avx2"))) static void product_avx2(const double *x, const double *y, size_t count, double *out)
 {
     product_body(x, y, count, out);
 }
-__attribute__((target("avx2"))) static void squares_bf16_avx2(const char *x, size_t count, double *out) { squares_bf16_body(x, count, out); }
-__attribute__((target("avx2"))) static void squares_avx2(const char *x, size_t count, double *out) { squares_body(x, count, out); }
-__attribute__((target("avx2"))) static void widen_avx2(double *out, const char *x, size_t count) { widen_body(out, x, count); }
+__attribute__((target("avx2"))) static void squares_f64_avx2(const double *x, size_t count, double *out) { squares_f64_body(x, count, out); }
+__attribute__((target("avx2"))) static void compare_avx2(const double *x, const double *y, size_t count, double *distance, double *squares)
+{
+    compare_body(x, y, count, distance, squares);
+}
+/* What the compiler makes of a conversion of four floats takes three times as long. */
+#define WIDEN4(x) ((d4)_mm256_cvtps_pd(_mm_loadu_ps((const float *)(const void *)(x))))
+__attribute__((target("avx2"))) static void squares_avx2(const char *x, size_t count, double *out)
+{
+    d4 a = {0}, b = {0}, c = {0}, d = {0};
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16, x += 64) {
+        d4 p = WIDEN4(x), q = WIDEN4(x + 16), r = WIDEN4(x + 32), s = WIDEN4(x + 48);
+        a += p * p;
+        b += q * q;
+        c += r * r;
+        d += s * s;
+    }
+    double rest;
+    squares_body(x, count - i, &rest);
+    *out = lanes(a, b, c, d) + rest;
+}
+__attribute__((target("avx2"))) static void squares_bf16_avx2(const char *x, size_t count, double *out)
+{
+    d4 a = {0}, b = {0}, c = {0}, d = {0};
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16, x += 32) {
+        __m256i all = _mm256_loadu_si256((const __m256i *)(const void *)x);
+        __m256 low = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm256_castsi256_si128(all)), 16));
+        __m256 high = _mm256_castsi256_ps(_mm256_slli_epi32(_mm256_cvtepu16_epi32(_mm256_extracti128_si256(all, 1)), 16));
+        d4 p = (d4)_mm256_cvtps_pd(_mm256_castps256_ps128(low)), q = (d4)_mm256_cvtps_pd(_mm256_extractf128_ps(low, 1));
+        d4 r = (d4)_mm256_cvtps_pd(_mm256_castps256_ps128(high)), s = (d4)_mm256_cvtps_pd(_mm256_extractf128_ps(high, 1));
+        a += p * p;
+        b += q * q;
+        c += r * r;
+        d += s * s;
+    }
+    double rest;
+    squares_bf16_body(x, count - i, &rest);
+    *out = lanes(a, b, c, d) + rest;
+}
+__attribute__((target("avx2"))) static void widen_avx2(double *out, const char *x, size_t count)
+{
+    size_t i = 0;
+    for (; i + 8 <= count; i += 8, x += 32) {
+        *(d4 *)(out + i) = WIDEN4(x);
+        *(d4 *)(out + i + 4) = WIDEN4(x + 16);
+    }
+    widen_body(out + i, x, count - i);
+}
+#undef WIDEN4
 __attribute__((target("avx2"))) static void dot_avx2(const float *x, const double *w, size_t count, double *out) { dot_body(x, w, count, out); }
 __attribute__((target("avx2"))) static void add_avx2(double *sum, const float *x, size_t stride, const double *a, size_t rows, size_t count)
 {
@@ -139,6 +224,8 @@ __attribute__((target("avx2"))) static void add_avx2(double *sum, const float *x
 #define dot_avx2 dot_body
 #define add_avx2 add_body
 #define squares_avx2 squares_body
+#define squares_f64_avx2 squares_f64_body
+#define compare_avx2 compare_body
 #define squares_bf16_avx2 squares_bf16_body
 #define product_avx2 product_body
 #define widen_avx2 widen_body
@@ -192,111 +279,28 @@ double wmk_squares_bf16(const void *x, size_t count)
     return sum;
 }
 
+double wmk_squares_f64(const double *x, size_t count)
+{
+    double sum;
+    if (WIDE)
+        squares_f64_avx2(x, count, &sum);
+    else
+        squares_f64_body(x, count, &sum);
+    return sum;
+}
+
+void wmk_compare_row(const double *x, const double *y, size_t count, double *distance, double *squares)
+{
+    if (WIDE)
+        compare_avx2(x, y, count, distance, squares);
+    else
+        compare_body(x, y, count, distance, squares);
+}
+
 void wmk_widen_row(double *out, const void *x, size_t count)
 {
     if (WIDE)
         widen_avx2(out, x, count);
     else
         widen_body(out, x, count);
-}
-
-static void deal_from(double (*sum)[2], const double *w, const double *inverse, const uint16_t *row, const int8_t *sign, size_t i, size_t count)
-{
-    for (; i < count; i++) {
-        double v = w[i] * inverse[i];
-        sum[row[i]][0] += v * sign[i];
-        sum[row[i]][1] += v * v;
-    }
-}
-
-static void interleave_from(double *value, size_t stride, const double *const lane[8], size_t i, size_t count)
-{
-    for (; i < count; i++)
-        for (int l = 0; l < 8; l++) value[i * stride + (size_t)l] = lane[l][i];
-}
-
-static void split_from(double *const lane[8], const double *value, size_t stride, size_t i, size_t count)
-{
-    for (; i < count; i++)
-        for (int l = 0; l < 8; l++) lane[l][i] = value[i * stride + (size_t)l];
-}
-
-#if defined(__x86_64__)
-#include <immintrin.h>
-
-__attribute__((target("avx2"))) static size_t deal_avx2(double (*sum)[2], const double *w, const double *inverse, const uint16_t *row,
-                                                        const int8_t *sign, size_t count)
-{
-    size_t i = 0;
-    for (; i + 4 <= count; i += 4) {
-        __m256d v = _mm256_mul_pd(_mm256_loadu_pd(w + i), _mm256_loadu_pd(inverse + i));
-        __m256d s = _mm256_cvtepi32_pd(_mm_cvtepi8_epi32(_mm_loadu_si32(sign + i)));
-        __m256d signed_v = _mm256_mul_pd(v, s), squares = _mm256_mul_pd(v, v);
-        __m256d even = _mm256_unpacklo_pd(signed_v, squares), odd = _mm256_unpackhi_pd(signed_v, squares); /* weights 0 and 2, 1 and 3 */
-#define ADD(k, pair) _mm_storeu_pd(sum[row[i + (k)]], _mm_add_pd(_mm_loadu_pd(sum[row[i + (k)]]), pair))
-        ADD(0, _mm256_castpd256_pd128(even));
-        ADD(1, _mm256_castpd256_pd128(odd));
-        ADD(2, _mm256_extractf128_pd(even, 1));
-        ADD(3, _mm256_extractf128_pd(odd, 1));
-#undef ADD
-    }
-    return i;
-}
-
-/* to[k][i] = from[i][k], i and k below 4 */
-__attribute__((target("avx2"))) static inline void turn4(double *const to[4], const double *const from[4])
-{
-    __m256d a = _mm256_loadu_pd(from[0]), b = _mm256_loadu_pd(from[1]), c = _mm256_loadu_pd(from[2]), d = _mm256_loadu_pd(from[3]);
-    __m256d ab = _mm256_unpacklo_pd(a, b), cd = _mm256_unpacklo_pd(c, d), ba = _mm256_unpackhi_pd(a, b), dc = _mm256_unpackhi_pd(c, d);
-    _mm256_storeu_pd(to[0], _mm256_permute2f128_pd(ab, cd, 0x20));
-    _mm256_storeu_pd(to[1], _mm256_permute2f128_pd(ba, dc, 0x20));
-    _mm256_storeu_pd(to[2], _mm256_permute2f128_pd(ab, cd, 0x31));
-    _mm256_storeu_pd(to[3], _mm256_permute2f128_pd(ba, dc, 0x31));
-}
-
-__attribute__((target("avx2"))) static size_t interleave_avx2(double *value, size_t stride, const double *const lane[8], size_t count)
-{
-    size_t i = 0;
-    for (; i + 4 <= count; i += 4)
-        for (int l = 0; l < 8; l += 4) {
-            double *at = value + i * stride + l;
-            turn4((double *const[]){at, at + stride, at + 2 * stride, at + 3 * stride},
-                  (const double *const[]){lane[l] + i, lane[l + 1] + i, lane[l + 2] + i, lane[l + 3] + i});
-        }
-    return i;
-}
-
-__attribute__((target("avx2"))) static size_t split_avx2(double *const lane[8], const double *value, size_t stride, size_t count)
-{
-    size_t i = 0;
-    for (; i + 4 <= count; i += 4)
-        for (int l = 0; l < 8; l += 4) {
-            const double *at = value + i * stride + l;
-            turn4((double *const[]){lane[l] + i, lane[l + 1] + i, lane[l + 2] + i, lane[l + 3] + i},
-                  (const double *const[]){at, at + stride, at + 2 * stride, at + 3 * stride});
-        }
-    return i;
-}
-#else
-#define deal_avx2(...) 0
-#define interleave_avx2(...) 0
-#define split_avx2(...) 0
-#endif
-
-void wmk_deal_row(double (*sum)[2], const double *w, const double *inverse, const uint16_t *row, const int8_t *sign, size_t count)
-{
-    size_t done = WIDE ? deal_avx2(sum, w, inverse, row, sign, count) : 0;
-    deal_from(sum, w, inverse, row, sign, done, count);
-}
-
-void wmk_interleave8(double *value, size_t stride, const double *const lane[8], size_t count)
-{
-    size_t done = WIDE ? interleave_avx2(value, stride, lane, count) : 0;
-    interleave_from(value, stride, lane, done, count);
-}
-
-void wmk_split8(double *const lane[8], const double *value, size_t stride, size_t count)
-{
-    size_t done = WIDE ? split_avx2(lane, value, stride, count) : 0;
-    split_from(lane, value, stride, done, count);
 }

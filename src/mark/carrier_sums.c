@@ -7,7 +7,7 @@
 #include "base/memory.h"
 #include "mark/carrier_kernel.h"
 
-#define BLOCK 1024 /* elements converted at a time */
+#define BLOCK WMK_SQUARES_BLOCK
 #define SLAB_BYTES ((uint64_t)64 << 20)
 
 void wmk_view_read(const wmk_tensor_view *view, uint64_t element, size_t count, double *out)
@@ -25,16 +25,6 @@ uint64_t wmk_view_bytes(const wmk_tensor_view *view, const wmk_place *place)
     return place->filters * place->per_filter / elements * bytes;
 }
 
-static double sum_of_squares(const double *x, size_t count)
-{
-    double a[8] = {0};
-    size_t i = 0;
-    for (; i + 8 <= count; i += 8)
-        for (int l = 0; l < 8; l++) a[l] += x[i + l] * x[i + l];
-    for (; i < count; i++) a[0] += x[i] * x[i];
-    return ((a[0] + a[4]) + (a[1] + a[5])) + ((a[2] + a[6]) + (a[3] + a[7]));
-}
-
 void wmk_view_fetch(const wmk_tensor_view *view, uint64_t element, size_t count)
 {
     if (view->codec != NULL) return;
@@ -43,38 +33,46 @@ void wmk_view_fetch(const wmk_tensor_view *view, uint64_t element, size_t count)
     for (size_t i = 0; i < count * size; i += 64) __builtin_prefetch(at + i);
 }
 
-/* Adds to filters [first, last) what lies at outer indices [from, to): one run of the view for each of these. */
+/* Of a run of the view. */
+static double squares_of_run(const wmk_tensor_view *view, uint64_t element, uint64_t count)
+{
+    double x[BLOCK], squares = 0;
+    for (uint64_t i = 0; i < count; i += BLOCK, element += BLOCK) {
+        size_t n = count - i < BLOCK ? (size_t)(count - i) : BLOCK;
+        if (view->codec == NULL && view->dtype == WMK_F32) {
+            squares += wmk_squares_row((const unsigned char *)view->data + element * 4, n);
+        } else if (view->codec == NULL && view->dtype == WMK_BF16) {
+            squares += wmk_squares_bf16((const unsigned char *)view->data + element * 2, n);
+        } else {
+            wmk_view_read(view, element, n, x);
+            squares += wmk_squares_f64(x, n);
+        }
+    }
+    return squares;
+}
+
+/* Adds to filters [first, last), squares [last - first], what lies at outer indices [from, to): one run of the view for each of these. */
 static void squares_of(const wmk_tensor_view *view, const wmk_place *place, uint64_t first, uint64_t last, uint64_t from, uint64_t to,
                        double *squares)
 {
     double x[BLOCK];
-    bool plain = view->codec == NULL && place->inner > 1, f32 = plain && view->dtype == WMK_F32, bf16 = plain && view->dtype == WMK_BF16;
     for (uint64_t u = from; u < to; u++) {
         uint64_t base = (u * place->filters + first) * place->inner;
-        if (f32 || bf16) {
-            const unsigned char *row = (const unsigned char *)view->data + base * (f32 ? 4 : 2);
-            for (uint64_t f = first; f < last; f++, row += place->inner * (f32 ? 4 : 2))
-                squares[f] += f32 ? wmk_squares_row(row, (size_t)place->inner) : wmk_squares_bf16(row, (size_t)place->inner);
+        if (place->inner > 1) {
+            for (uint64_t f = first; f < last; f++, base += place->inner) squares[f - first] += squares_of_run(view, base, place->inner);
             continue;
         }
-        if (place->inner == 1) {
-            if (u + 1 < place->outer) wmk_view_fetch(view, base + place->filters, (size_t)(last - first));
-            wmk_view_read(view, base, (size_t)(last - first), x);
+        if (u + 1 < place->outer) wmk_view_fetch(view, base + place->filters, (size_t)(last - first));
+        wmk_view_read(view, base, (size_t)(last - first), x);
 #pragma omp simd
-            for (uint64_t f = first; f < last; f++) squares[f] += x[f - first] * x[f - first];
-            continue;
-        }
-        if (place->inner <= BLOCK) {
-            wmk_view_read(view, base, (size_t)((last - first) * place->inner), x);
-            for (uint64_t f = first; f < last; f++) squares[f] += sum_of_squares(x + (f - first) * place->inner, (size_t)place->inner);
-            continue;
-        }
-        for (uint64_t q = 0; q < place->inner; q += BLOCK) { /* last == first + 1 */
-            size_t n = place->inner - q < BLOCK ? (size_t)(place->inner - q) : BLOCK;
-            wmk_view_read(view, base + q, n, x);
-            squares[first] += sum_of_squares(x, n);
-        }
+        for (uint64_t f = first; f < last; f++) squares[f - first] += x[f - first] * x[f - first];
     }
+}
+
+void wmk_view_filter_square(const wmk_tensor_view *view, const wmk_place *place, uint64_t filter, double *square)
+{
+    *square = 0;
+    squares_of(view, place, filter, filter + 1, 0, place->outer, square);
 }
 
 /* Slab after slab, each one stretch of memory: so many outer indices or, where there is one, so many filters. */
@@ -92,7 +90,7 @@ void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place
 #pragma omp parallel for schedule(static) if (place->filters * place->per_filter > 16384)
         for (uint64_t g = 0; g < groups; g++) {
             uint64_t first = g * group, last = first + group < filters ? first + group : filters;
-            squares_of(view, place, begin + first, begin + last, split ? 0 : row, split ? place->outer : row + step, squares);
+            squares_of(view, place, begin + first, begin + last, split ? 0 : row, split ? place->outer : row + step, squares + begin + first);
         }
         uint64_t now = row + step == rows ? bytes : bytes / rows * (row + step); /* about, where a codec lays the values otherwise */
         if (traffic != NULL && traffic->walked != NULL) traffic->walked(traffic->payload, (const char *)view->data + done, now - done);

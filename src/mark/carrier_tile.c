@@ -9,442 +9,42 @@
 
 #include "base/convert.h"
 #include "base/memory.h"
-#include "mark/carrier_kernel.h"
 #include "mark/x.h"
 
-#define TILE_FILTERS 256   /* filters in a tile, when there are more than WMK_STRIP_MAX */
-#define TILE_WEIGHTS 32768 /* weights in a tile: 256 KiB as double */
-#define TILE_ROOM (TILE_WEIGHTS > WMK_STRIP_MAX ? TILE_WEIGHTS : WMK_STRIP_MAX)
-#define DEAL 8192       /* columns dealt at a time */
-#define LANES 8         /* filters transposed together: one cache line of double */
 #define CHUNK_MIN 32768 /* weights worth a chunk */
-
-#define CUTS (WMK_AXES + 1) /* the axes of a filter, and the filters */
-#define FILTERS WMK_AXES
-#define PANEL_BYTES (64 << 20)
-
-/* How one target is cut. Tiles are numbered as they lie in memory; those with the same place on the outermost axis are a panel, one stretch of bytes. */
-typedef struct target_cut {
-    int axis[CUTS]; /* innermost first */
-    uint64_t block[CUTS], tiles[CUTS], count;
-    uint64_t panel_tiles; /* tiles in a panel */
-    size_t first_panel;   /* its number over all targets */
-} target_cut;
-
-/* One thread's working memory. */
-typedef struct workspace {
-    double *value;         /* [position in tile][filter in tile] */
-    double *was, *stored;  /* the same; NULL unless a walk looks at what a codec stored */
-    double *lane[LANES];   /* [position] a filter's part in the view's order */
-    uint64_t *run_element; /* [run] neighbouring elements of a filter: the first, */
-    uint32_t *run_count;   /* and how many */
-    uint32_t *order;       /* position in tile -> index in lane */
-    bool in_order;         /* order[p] = p */
-    double *shift;         /* [group][filter in tile] */
-    uint16_t row[TILE_ROOM];
-    int8_t sign[TILE_ROOM];
-} workspace;
-
-/* A tile: filters [filter, +filters), positions by axis [from, +extent). */
-typedef struct tile {
-    const wmk_place *place;
-    const wmk_tensor_view *view;
-    uint64_t filter, filters, from[WMK_AXES], extent[WMK_AXES];
-    size_t positions, runs;
-} tile;
+#define TILE_SAMPLE 16384
+#define TILE_LEAST 65536
+#define TILE_MOST (1 << 21) /* weights in a tile, about: 4 MiB of deals */
+#define TILE_SHARE 32       /* but no more than this part of all */
+#define TURN 32             /* positions whose deals are turned together: a cache line of one filter's */
+#define PIECE 1024          /* weights of a filter shown at a time where they need not come together */
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* Elements of a view that are written together or, where it is only read, decoded together. */
-static uint64_t unit_of(const wmk_tensor_view *view)
-{
-    uint32_t elements, bytes;
-    if (view->codec == NULL) return 1;
-    if (view->codec->write != NULL) return view->codec->granule;
-    return wmk_dtype_block(view->dtype, &elements, &bytes) ? elements : 1;
-}
+/* Bytes of outputs[target]. */
+typedef struct stretch {
+    size_t target;
+    uint64_t offset, size;
+} stretch;
 
-static uint64_t common_divisor(uint64_t a, uint64_t b) { return b == 0 ? a : common_divisor(b, a % b); }
-
-static uint64_t extent_of(const wmk_place *place, int axis) { return axis == FILTERS ? place->filters : place->extent[axis]; }
-static uint64_t stride_of(const wmk_place *place, int axis) { return axis == FILTERS ? place->filter_stride : place->stride[axis]; }
-
-/* Axes from the innermost in memory outwards, those of extent 1 before all. */
-static void sort_axes(const wmk_place *place, int axis[CUTS])
-{
-    for (int i = 0; i < CUTS; i++) {
-        int k = i;
-        for (uint64_t stride = extent_of(place, i) > 1 ? stride_of(place, i) : 0; k > 0; k--) {
-            int below = axis[k - 1];
-            if ((extent_of(place, below) > 1 ? stride_of(place, below) : 0) <= stride) break;
-            axis[k] = below;
-        }
-        axis[k] = i;
-    }
-}
-
-/* The smallest extents of a tile whose runs begin and end between units. False when they make no tile. */
-static bool smallest_tile(const wmk_place *place, uint64_t unit, uint64_t smallest[CUTS])
-{
-    int axis[CUTS];
-    uint64_t run = 1, weights = 1; /* run: elements of the axes that must be whole, from the innermost outwards */
-    sort_axes(place, axis);
-    for (int a = 0; a < CUTS; a++) smallest[a] = 1;
-    for (int k = 0; k < CUTS && run % unit != 0; k++) {
-        uint64_t extent = extent_of(place, axis[k]);
-        bool split = run * extent % unit == 0;
-        smallest[axis[k]] = split ? unit / common_divisor(run, unit) : extent;
-        weights *= smallest[axis[k]];
-        if (weights > TILE_WEIGHTS) return false;
-        if (split) return true;
-        run *= extent;
-    }
-    return run % unit == 0; /* else the tensor is no whole number of units */
-}
-
-/* Whether the bytes of neighbouring elements are neighbours: block types, and plain ones. */
-static bool is_linear(const wmk_tensor_view *view, const wmk_place *place, uint32_t *elements, uint32_t *bytes)
-{
-    if (!wmk_dtype_block(view->dtype, elements, bytes)) return false;
-    uint64_t all = place->filters * place->per_filter;
-    return all % *elements == 0 && (view->data_bytes == 0 || view->data_bytes == all / *elements * *bytes);
-}
-
-/* A panel's bytes. */
-static void panel_range(const target_cut *cut, const wmk_tensor_view *view, const wmk_place *place, uint64_t panel, uint64_t *offset, uint64_t *size)
-{
-    uint32_t elements, bytes;
-    int outer = cut->axis[CUTS - 1];
-    *offset = 0;
-    *size = wmk_view_bytes(view, place);
-    if (cut->panel_tiles == cut->count || !is_linear(view, place, &elements, &bytes)) return;
-    uint64_t stride = stride_of(place, outer), from = panel * cut->block[outer];
-    *offset = from * stride / elements * bytes;
-    *size = least(cut->block[outer], extent_of(place, outer) - from) * stride / elements * bytes;
-}
-
-static target_cut cut_target(const wmk_place *place, const wmk_tensor_view *view)
-{
-    static const int widest_first[WMK_AXES] = {WMK_AXIS_W, WMK_AXIS_H, WMK_AXIS_D, WMK_AXIS_I};
-    uint64_t smallest[CUTS], budget = TILE_WEIGHTS;
-    uint32_t elements, bytes;
-    target_cut cut = {.count = 1};
-    sort_axes(place, cut.axis);
-    if (!smallest_tile(place, unit_of(view), smallest))
-        smallest_tile(place, 1, smallest); /* that is for reading only: some units are decoded twice */
-    for (int a = 0; a < WMK_AXES; a++) budget /= smallest[a];
-    int outer = cut.axis[CUTS - 1];
-    bool linear = is_linear(view, place, &elements, &bytes);
-    uint64_t filters = least(place->filters <= WMK_STRIP_MAX ? place->filters : TILE_FILTERS, budget);
-    while (linear && outer == FILTERS && filters > LANES && filters * place->filter_stride / elements * bytes > PANEL_BYTES) filters /= 2;
-    cut.block[FILTERS] = filters > smallest[FILTERS] ? filters / smallest[FILTERS] * smallest[FILTERS] : smallest[FILTERS];
-    budget /= cut.block[FILTERS];
-    for (int k = 0; k < WMK_AXES; k++) { /* the window first, so that a tile takes whole stretches of an OIHW filter */
-        int a = widest_first[k];
-        cut.block[a] = least(place->extent[a], smallest[a] * (budget > 1 ? budget : 1));
-        if (cut.block[a] > smallest[a]) budget /= (cut.block[a] + smallest[a] - 1) / smallest[a];
-    }
-    for (int a = 0; a < CUTS; a++) {
-        cut.tiles[a] = (extent_of(place, a) + cut.block[a] - 1) / cut.block[a];
-        cut.count *= cut.tiles[a];
-    }
-    cut.panel_tiles = linear ? cut.count / cut.tiles[outer] : cut.count;
-    return cut;
-}
-
-static void pick_tile(tile *out, const target_cut *cut, uint64_t index)
-{
-    const wmk_place *place = out->place;
-    out->positions = 1;
-    for (int k = 0; k < CUTS; k++) {
-        int a = cut->axis[k];
-        uint64_t from = index % cut->tiles[a] * cut->block[a], extent = least(cut->block[a], extent_of(place, a) - from);
-        index /= cut->tiles[a];
-        if (a == FILTERS) {
-            out->filter = from;
-            out->filters = extent;
-        } else {
-            out->from[a] = from;
-            out->extent[a] = extent;
-            out->positions *= (size_t)extent;
-        }
-    }
-}
-
-/* Lists a filter's elements in the tile by ascending address: the runs to read, and where each canonical position then lies. */
-static void map_filter(tile *t, workspace *space)
-{
-    space->in_order = true;
-    const wmk_place *place = t->place;
-    int axis[WMK_AXES] = {0, 1, 2, 3};
-    for (int i = 1; i < WMK_AXES; i++) /* outermost in memory first */
-        for (int k = i; k > 0 && place->stride[axis[k]] > place->stride[axis[k - 1]]; k--) {
-            int swap = axis[k];
-            axis[k] = axis[k - 1];
-            axis[k - 1] = swap;
-        }
-    uint64_t step[WMK_AXES], s = 1, base = 0; /* step: in positions of the tile */
-    for (int a = WMK_AXES; a-- > 0;) {
-        step[a] = s;
-        s *= t->extent[a];
-        base += t->from[a] * place->stride[a];
-    }
-    const int *x = axis;
-    uint32_t index = 0;
-    uint64_t next = UINT64_MAX;
-    t->runs = 0;
-    for (uint64_t a = 0; a < t->extent[x[0]]; a++)
-        for (uint64_t b = 0; b < t->extent[x[1]]; b++)
-            for (uint64_t c = 0; c < t->extent[x[2]]; c++)
-                for (uint64_t d = 0; d < t->extent[x[3]]; d++) {
-                    uint64_t element = base + a * place->stride[x[0]] + b * place->stride[x[1]] + c * place->stride[x[2]] + d * place->stride[x[3]];
-                    uint64_t position = a * step[x[0]] + b * step[x[1]] + c * step[x[2]] + d * step[x[3]];
-                    space->in_order = space->in_order && position == index;
-                    space->order[position] = index++;
-                    if (element != next) {
-                        space->run_element[t->runs] = element;
-                        space->run_count[t->runs++] = 0;
-                    }
-                    space->run_count[t->runs - 1]++;
-                    next = element + 1;
-                }
-}
-
-static void read_lane(const tile *t, const workspace *space, uint64_t filter, double *lane)
-{
-    uint64_t base = filter * t->place->filter_stride;
-    for (size_t r = 0; r < t->runs; lane += space->run_count[r++]) wmk_view_read(t->view, base + space->run_element[r], space->run_count[r], lane);
-}
-
-static void fetch_lane(const tile *t, const workspace *space, uint64_t filter)
-{
-    uint64_t base = filter * t->place->filter_stride;
-    for (size_t r = 0; r < t->runs; r++) wmk_view_fetch(t->view, base + space->run_element[r], space->run_count[r]);
-}
-
-/* Eight filters at a time, so that whole cache lines of the tile are written. */
-static void interleave(double *value, size_t stride, const workspace *space, size_t positions, int lanes)
-{
-    const uint32_t *order = space->order;
-    if (lanes == LANES && space->in_order) {
-        wmk_interleave8(value, stride, (const double *const *)space->lane, positions);
-        return;
-    }
-    if (lanes == LANES) {
-        const double *a = space->lane[0], *b = space->lane[1], *c = space->lane[2], *d = space->lane[3];
-        const double *e = space->lane[4], *f = space->lane[5], *g = space->lane[6], *h = space->lane[7];
-        for (size_t p = 0; p < positions; p++, value += stride) {
-            size_t at = order[p];
-            value[0] = a[at], value[1] = b[at], value[2] = c[at], value[3] = d[at];
-            value[4] = e[at], value[5] = f[at], value[6] = g[at], value[7] = h[at];
-        }
-        return;
-    }
-    for (size_t p = 0; p < positions; p++, value += stride)
-        for (int l = 0; l < lanes; l++) value[l] = space->lane[l][order[p]];
-}
-
-/* Where position `p` of the tile lies: the element of filter 0 in the view, and the canonical position. */
-static uint64_t locate(const tile *t, size_t p, uint64_t *canonical)
-{
-    uint64_t element = 0, step = 1;
-    *canonical = 0;
-    for (int a = WMK_AXES; a-- > 0; p /= (size_t)t->extent[a], step *= t->place->extent[a]) {
-        uint64_t at = t->from[a] + p % t->extent[a];
-        element += at * t->place->stride[a];
-        *canonical += at * step;
-    }
-    return element;
-}
-
-/* value [positions][filters] */
-static void read_tile(tile *t, workspace *space, double *value)
-{
-    uint64_t canonical;
-    if (t->place->filter_stride == 1) {
-        for (size_t p = 0; p < t->positions; p++) {
-            if (p + 1 < t->positions) wmk_view_fetch(t->view, locate(t, p + 1, &canonical) + t->filter, (size_t)t->filters);
-            wmk_view_read(t->view, locate(t, p, &canonical) + t->filter, (size_t)t->filters, value + p * t->filters);
-        }
-        return;
-    }
-    map_filter(t, space);
-    for (uint64_t f = 0; f < t->filters; f += LANES) {
-        int lanes = (int)least(LANES, t->filters - f);
-        for (uint64_t next = f + LANES; next < t->filters && next < f + 2 * LANES; next++) fetch_lane(t, space, t->filter + next);
-        for (int l = 0; l < lanes; l++) read_lane(t, space, t->filter + f + (uint64_t)l, space->lane[l]);
-        interleave(value + f, (size_t)t->filters, space, t->positions, lanes);
-    }
-}
-
-static void write_tile(const tile *t, const workspace *space, void *output)
-{
-    uint64_t canonical;
-    if (t->place->filter_stride == 1) {
-        for (size_t p = 0; p < t->positions; p++)
-            wmk_tensor_write(t->view, output, locate(t, p, &canonical) + t->filter, (size_t)t->filters, space->value + p * t->filters);
-        return;
-    }
-    for (uint64_t f = 0; f < t->filters; f += LANES) {
-        size_t lanes = (size_t)least(LANES, t->filters - f);
-        const double *value = space->value + f;
-        if (lanes == LANES && space->in_order)
-            wmk_split8(space->lane, value, (size_t)t->filters, t->positions);
-        else
-            for (size_t p = 0; p < t->positions; p++, value += t->filters)
-                for (size_t l = 0; l < lanes; l++) space->lane[l][space->order[p]] = value[l];
-        for (size_t l = 0; l < lanes; l++) {
-            uint64_t base = (t->filter + f + l) * t->place->filter_stride;
-            const double *from = space->lane[l];
-            for (size_t r = 0; r < t->runs; from += space->run_count[r++])
-                wmk_tensor_write(t->view, output, base + space->run_element[r], space->run_count[r], from);
-        }
-    }
-}
-
-/* Deals X over positions [p, ...) of the tile, as many at a time as lie side by side: their number. */
-static size_t deal_positions(const wmk_key *key, const tile *t, size_t p, uint16_t *row, int8_t *sign)
-{
-    size_t filters = (size_t)t->filters, at_once = t->filters == t->place->filters ? DEAL / filters : 1, n = 1;
-    uint64_t first, other;
-    locate(t, p, &first);
-    for (; n < at_once && p + n < t->positions; n++) {
-        locate(t, p + n, &other);
-        if (other != first + n) break;
-    }
-    wmk_x_deal(key, t->place->column + first * t->place->filters + t->filter, n * filters, row, sign);
-    return n;
-}
-
-/* Strip `p` of a tile. */
-static wmk_strip strip_of(const wmk_vector *vector, const tile *t, const workspace *space, size_t p)
-{
-    size_t filters = (size_t)t->filters;
-    return (wmk_strip){.value = space->value + p * filters,
-                       .was = t->view->codec != NULL && space->was != NULL ? space->was + p * filters : NULL,
-                       .stored = space->stored != NULL ? space->stored + p * filters : NULL,
-                       .inverse = vector->inverse + t->place->filter + t->filter,
-                       .filter = t->place->filter + t->filter,
-                       .count = filters,
-                       .dtype = t->view->dtype,
-                       .gain = 1};
-}
-
-/* Shows a tile to the visitor position by position. */
-static void visit_tile(const wmk_key *key, const wmk_vector *vector, const tile *t, workspace *space, const wmk_walk *walk, uint32_t chunk)
-{
-    size_t filters = (size_t)t->filters;
-    for (size_t p = 0, n; p < t->positions; p += n) {
-        n = deal_positions(key, t, p, space->row, space->sign);
-        for (size_t k = 0; k < n; k++) {
-            wmk_strip strip = strip_of(vector, t, space, p + k);
-            strip.row = space->row + k * filters;
-            strip.sign = space->sign + k * filters;
-            walk->visit(walk->payload, chunk, &strip);
-        }
-    }
-}
-
-/* The same where the visitor must see the whole tile first, or again when it is written. */
-static void visit_whole(const wmk_key *key, const wmk_vector *vector, tile *t, workspace *space, const wmk_walk *walk, uint32_t chunk, void *output)
-{
-    size_t filters = (size_t)t->filters, channels = (size_t)t->extent[WMK_AXIS_I];
-    size_t groups = channels > 1 && channels < t->positions ? channels : 1, each = t->positions / groups;
-    for (size_t p = 0; p < t->positions;) p += deal_positions(key, t, p, space->row + p * filters, space->sign + p * filters);
-    wmk_strips strips = {space->value, space->row, space->sign, t->place->filter + t->filter,
-                         t->positions, filters,    groups,      each > 1 ? (double)each / (double)(each - 1) : 1,
-                         space->shift};
-    if (walk->prepare != NULL) walk->prepare(walk->payload, &strips);
-    bool look = output != NULL && space->stored != NULL && t->view->codec != NULL;
-    for (int again = 0; again <= (look ? 1 : 0); again++) {
-        if (again == 1) {
-            tile written = *t;
-            wmk_tensor_view view = *t->view;
-            view.data = output;
-            written.view = &view;
-            read_tile(&written, space, space->stored);
-        }
-        for (size_t p = 0; p < t->positions; p++) {
-            wmk_strip strip = strip_of(vector, t, space, p);
-            strip.row = space->row + p * filters;
-            strip.sign = space->sign + p * filters;
-            if (walk->prepare != NULL) {
-                strip.shift = space->shift + p % groups * filters;
-                strip.gain = strips.gain;
-            }
-            (again ? walk->after : walk->visit)(walk->payload, chunk, &strip);
-        }
-        if (!again && output != NULL) write_tile(t, space, output);
-    }
-}
+/* One thread's working memory. */
+typedef struct workspace {
+    wmk_tile_map map;
+    uint16_t *deal;               /* by filter [filters][deal_stride], else [positions][filters] */
+    uint16_t *stage;              /* [positions][filters] as dealt; [TURN][filters] where that is the order */
+    unsigned char *bytes, *other; /* what a tile is stored as, of targets that are written apart; what waits to be written, or room for the next */
+    stretch waiting;              /* size 0: nothing in `other` */
+    size_t secret_bytes;          /* up to the end of `stage` */
+    double *value, *change, *direction, *exact, *stored, *scratch; /* [weights in a block], all but the first for walks with rooms */
+} workspace;
 
 /* Where the chunks begin: tiles are numbered through all targets that are there. */
 typedef struct plan {
-    target_cut *cut; /* [target count]; count 0 for a missing target */
+    wmk_cut *cut; /* [target count]; count 0 for a missing target */
     uint32_t chunks;
     uint64_t first[WMK_CHUNKS_MAX + 1];
-    size_t panels, positions_max, weights_max;
+    size_t panels, runs_max, positions_max, deal_max, stage_max, block_max, bytes_max;
 } plan;
-
-static uint64_t weights_of(const wmk_vector *vector, size_t t)
-{
-    return vector->views[t].data == NULL ? 0 : vector->place[t].filters * vector->place[t].per_filter;
-}
-
-bool wmk_tiles_can_write(const wmk_place *place, const wmk_tensor_view *view)
-{
-    uint64_t smallest[CUTS];
-    return wmk_tensor_is_writable(view) && (view->codec == NULL || smallest_tile(place, view->codec->granule, smallest));
-}
-
-uint32_t wmk_tiles_chunks(const wmk_vector *vector)
-{
-    uint64_t chunks = vector->weights_read / CHUNK_MIN;
-    return chunks < 1 ? 1 : chunks > WMK_CHUNKS_MAX ? WMK_CHUNKS_MAX : (uint32_t)chunks;
-}
-
-static void make_plan(plan *out, const wmk_vector *vector)
-{
-    out->chunks = wmk_tiles_chunks(vector);
-    uint64_t tiles = 0;
-    double before = 0, total = (double)vector->weights_read;
-    uint32_t chunk = 0;
-    for (size_t t = 0; t < vector->count; t++) {
-        if (vector->views[t].data == NULL) continue;
-        target_cut *cut = &out->cut[t];
-        *cut = cut_target(&vector->place[t], &vector->views[t]);
-        cut->first_panel = out->panels;
-        out->panels += (size_t)(cut->count / cut->panel_tiles);
-        size_t positions = 1;
-        for (int a = 0; a < WMK_AXES; a++) positions *= (size_t)cut->block[a];
-        if (positions > out->positions_max) out->positions_max = positions;
-        if (positions * cut->block[FILTERS] > out->weights_max) out->weights_max = positions * (size_t)cut->block[FILTERS];
-        double each = (double)weights_of(vector, t) / (double)cut->count;
-        for (uint64_t i = 0; i < cut->count; i++, tiles++, before += each)
-            while (chunk < out->chunks && before >= total * chunk / out->chunks - 0.5) out->first[chunk++] = tiles;
-    }
-    while (chunk <= out->chunks) out->first[chunk++] = tiles;
-}
-
-static wmk_status make_workspace(workspace **out, const plan *p, bool looks)
-{
-    size_t lane = (p->positions_max + 7) / 8 * 8, value = (p->weights_max + 7) / 8 * 8, head = (sizeof(workspace) + 63) / 64 * 64;
-    size_t bytes = head + ((looks ? 4 : 2) * value + LANES * lane) * sizeof(double) + lane * (sizeof(uint64_t) + 2 * sizeof(uint32_t));
-    WMK_TRY(wmk_alloc_aligned(out, bytes));
-    workspace *space = *out;
-    space->value = (double *)((char *)space + head);
-    for (size_t l = 0; l < LANES; l++) space->lane[l] = space->value + value + l * lane;
-    space->shift = space->value + value + LANES * lane;
-    space->run_element = (uint64_t *)(space->shift + value);
-    if (looks) {
-        space->was = space->shift + value;
-        space->stored = space->was + value;
-        space->run_element = (uint64_t *)(space->stored + value);
-    }
-    space->run_count = (uint32_t *)(space->run_element + lane);
-    space->order = space->run_count + lane;
-    return WMK_OK;
-}
 
 /* What has happened to a walk so far, for all threads. */
 typedef struct progress {
@@ -454,36 +54,361 @@ typedef struct progress {
     omp_lock_t lock; /* one `written` at a time */
 } progress;
 
-/* One tile is done, and perhaps its panel with it. */
-static void tile_done(progress *state, const wmk_vector *vector, const plan *p, const wmk_walk *walk, size_t t, uint64_t index)
+/* A walk, for all threads. */
+typedef struct walker {
+    const wmk_key *key;
+    const wmk_vector *vector;
+    const wmk_walk *walk;
+    plan plan;
+    progress state;
+} walker;
+
+/* ---- the plan ---- */
+
+static uint64_t weights_of(const wmk_vector *vector, size_t t)
 {
-    const target_cut *cut = &p->cut[t];
-    uint64_t panel = index / cut->panel_tiles, offset, size;
-    uint32_t left;
-#pragma omp atomic capture
-    left = --state->pending[cut->first_panel + panel];
-    if (left > 0) return;
-    panel_range(cut, &vector->views[t], &vector->place[t], panel, &offset, &size);
-    const wmk_traffic *traffic = walk->traffic;
-    if (walk->outputs != NULL && traffic->written != NULL) {
-        omp_set_lock(&state->lock);
-        if (state->status == WMK_OK) {
-            state->status = traffic->written(traffic->payload, t, offset, size);
-            if (state->status != WMK_OK) snprintf(state->message, sizeof state->message, "%s", wmk_error_message());
-        }
-        omp_unset_lock(&state->lock);
-    }
-    if (traffic->walked != NULL) traffic->walked(traffic->payload, (const char *)vector->views[t].data + offset, size);
+    return vector->views[t].data == NULL ? 0 : vector->place[t].filters * vector->place[t].per_filter;
 }
 
-static wmk_status start_progress(progress *state, const wmk_vector *vector, const plan *p, const wmk_walk *walk)
+uint32_t wmk_tiles_chunks(const wmk_vector *vector)
 {
-    if (walk->traffic == NULL || walk->every > 1) return WMK_OK;
-    WMK_TRY(wmk_alloc(&state->pending, p->panels, sizeof *state->pending));
+    uint64_t chunks = vector->weights_read / CHUNK_MIN;
+    return chunks < 1 ? 1 : chunks > WMK_CHUNKS_MAX ? WMK_CHUNKS_MAX : (uint32_t)chunks;
+}
+
+static wmk_cut cut_target(const wmk_vector *vector, size_t t, uint64_t every)
+{
+    uint64_t share = vector->weights_read / TILE_SHARE;
+    bool sample = every > 1;
+    return wmk_cut_make(&vector->place[t], &vector->views[t],
+                        sample               ? TILE_SAMPLE
+                        : share < TILE_LEAST ? TILE_LEAST
+                                             : least(share, TILE_MOST),
+                        sample);
+}
+
+bool wmk_tiles_whole(const wmk_vector *vector, size_t t) { return cut_target(vector, t, 1).whole; }
+
+/* A filter's deals begin at different places of the cache, and at whole lines of it. */
+static size_t deal_stride(size_t positions) { return (positions + 31) / 32 * 32 + 32; }
+
+static void widen(size_t *most, size_t size)
+{
+    if (*most < size) *most = size;
+}
+
+static bool goes_apart(const wmk_walk *walk, const wmk_cut *cut, size_t t)
+{
+    return walk->outputs != NULL && walk->every <= 1 && walk->traffic != NULL && walk->traffic->apart != NULL && walk->traffic->apart[t] &&
+           cut->stretch;
+}
+
+static void plan_room(plan *out, const walker *w, size_t t)
+{
+    const wmk_cut *cut = &out->cut[t];
+    size_t positions = wmk_cut_positions(cut), filters = (size_t)cut->block[WMK_CUT_FILTERS], weights = positions * filters;
+    widen(&out->runs_max, positions);
+    if (!cut->by_filter) {
+        widen(&out->deal_max, weights);
+        widen(&out->block_max, weights);
+        return;
+    }
+    widen(&out->positions_max, positions);
+    widen(&out->deal_max, filters * deal_stride(positions));
+    widen(&out->stage_max, cut->in_order ? TURN * filters : weights);
+    widen(&out->block_max, positions);
+    if (goes_apart(w->walk, cut, t)) widen(&out->bytes_max, weights * (wmk_dtype_bits(w->vector->views[t].dtype) / 8));
+}
+
+static void make_plan(plan *out, const walker *w)
+{
+    const wmk_vector *vector = w->vector;
+    out->chunks = wmk_tiles_chunks(vector);
+    uint64_t tiles = 0;
+    double before = 0, total = (double)vector->weights_read;
+    uint32_t chunk = 0;
     for (size_t t = 0; t < vector->count; t++) {
-        const target_cut *cut = &p->cut[t];
-        for (uint64_t i = 0; vector->views[t].data != NULL && i < cut->count / cut->panel_tiles; i++)
-            state->pending[cut->first_panel + i] = (uint32_t)cut->panel_tiles;
+        if (vector->views[t].data == NULL) continue;
+        wmk_cut *cut = &out->cut[t];
+        *cut = cut_target(vector, t, w->walk->every);
+        cut->first_panel = out->panels;
+        out->panels += (size_t)(cut->count / cut->panel_tiles);
+        plan_room(out, w, t);
+        double each = (double)weights_of(vector, t) / (double)cut->count;
+        for (uint64_t i = 0; i < cut->count; i++, tiles++, before += each)
+            while (chunk < out->chunks && before >= total * chunk / out->chunks - 0.5) out->first[chunk++] = tiles;
+    }
+    while (chunk <= out->chunks) out->first[chunk++] = tiles;
+}
+
+/* Of one block of memory so many elements, at a cache line; what is used side by side does not begin at the same place of a page. */
+static void *take(unsigned char *block, size_t *used, size_t count, size_t size)
+{
+    void *taken = block == NULL ? NULL : block + *used;
+    *used += (count * size + 63) / 64 * 64 + 832;
+    return taken;
+}
+
+static size_t lay_out(workspace *s, unsigned char *block, const plan *p, bool rooms)
+{
+    size_t used = 0;
+    take(block, &used, 1, sizeof *s);
+    s->deal = take(block, &used, p->deal_max, sizeof *s->deal);
+    s->stage = take(block, &used, p->stage_max, sizeof *s->stage);
+    s->secret_bytes = used;
+    s->bytes = take(block, &used, p->bytes_max, 1);
+    s->other = take(block, &used, p->bytes_max, 1);
+    s->map.run_element = take(block, &used, p->runs_max, sizeof *s->map.run_element);
+    s->map.run_count = take(block, &used, p->runs_max, sizeof *s->map.run_count);
+    s->map.position = take(block, &used, p->positions_max, sizeof *s->map.position);
+    s->value = take(block, &used, p->block_max, sizeof *s->value);
+    s->change = take(block, &used, rooms ? p->block_max : 0, sizeof *s->change);
+    s->direction = take(block, &used, rooms ? p->block_max : 0, sizeof *s->direction);
+    s->exact = take(block, &used, rooms ? p->block_max : 0, sizeof *s->exact);
+    s->stored = take(block, &used, rooms ? p->block_max : 0, sizeof *s->stored);
+    s->scratch = take(block, &used, rooms ? p->block_max : 0, sizeof *s->scratch);
+    return used;
+}
+
+static wmk_status make_workspace(workspace **out, const plan *p, bool rooms)
+{
+    workspace size;
+    unsigned char *block;
+    WMK_TRY(wmk_alloc_aligned(&block, lay_out(&size, NULL, p, rooms)));
+    *out = (workspace *)(void *)block;
+    lay_out(*out, block, p, rooms);
+    return WMK_OK;
+}
+
+/* ---- a tile ---- */
+
+/* Canonical positions of a tile come in stretches of so many. */
+static size_t positions_together(const wmk_tile *t)
+{
+    size_t together = 1;
+    for (int a = WMK_AXES; a-- > 0;) {
+        together *= (size_t)t->extent[a];
+        if (t->extent[a] != t->place->extent[a]) break;
+    }
+    return together;
+}
+
+/* Deals of canonical positions [p, p + count) of the tile: deal [count][filters]. */
+static void deal_positions(const wmk_key *key, const wmk_tile *t, size_t p, size_t count, uint16_t *deal)
+{
+    const wmk_place *place = t->place;
+    size_t filters = (size_t)t->filters, together = positions_together(t);
+    for (size_t n; count > 0; p += n, count -= n) {
+        uint64_t first;
+        n = together - p % together;
+        if (n > count) n = count;
+        wmk_tile_locate(t, p, &first);
+        uint64_t column = place->column + first * place->filters + t->filter;
+        size_t calls = filters == place->filters ? 1 : n, each = filters == place->filters ? n * filters : filters;
+        for (size_t c = 0; c < calls; c++, column += place->filters, deal += each) wmk_x_deal(key, column, each, deal);
+    }
+}
+
+static void deal_tile(const wmk_key *key, const wmk_tile *t, bool in_order, workspace *s)
+{
+    size_t filters = (size_t)t->filters, stride = deal_stride(t->positions);
+    if (!t->by_filter) {
+        deal_positions(key, t, 0, t->positions, s->deal);
+        return;
+    }
+    if (!in_order) deal_positions(key, t, 0, t->positions, s->stage);
+    for (size_t k = 0; k < t->positions; k += TURN) {
+        const uint16_t *row[TURN];
+        size_t n = t->positions - k < TURN ? t->positions - k : TURN;
+        for (size_t f = 0; f < filters; f++) __builtin_prefetch(s->deal + f * stride + k, 1, 2); /* a line each, far apart */
+        if (in_order) deal_positions(key, t, k, n, s->stage);
+        for (size_t r = 0; r < n; r++) row[r] = s->stage + (in_order ? r : s->map.position[k + r]) * filters;
+        wmk_deal_turn(s->deal + k, stride, row, n, filters);
+    }
+}
+
+uint64_t wmk_block_element(const wmk_block *block, size_t i)
+{
+    const wmk_tile_map *map = block->place.map;
+    size_t r = 0;
+    for (; i >= map->run_count[r]; r++) i -= map->run_count[r];
+    return block->place.base + map->run_element[r] + i;
+}
+
+/* The run that holds weight *k of the block, and where in it. */
+static size_t run_of(const wmk_tile_map *map, size_t *k)
+{
+    size_t r = 0;
+    for (; *k >= map->run_count[r]; r++) *k -= map->run_count[r];
+    return r;
+}
+
+/* Plain bytes of element number `element`, the block's weight k, where they are stored. */
+static void *bytes_of(const wmk_block *block, uint64_t element, size_t k)
+{
+    size_t size = wmk_dtype_bits(block->place.view->dtype) / 8;
+    if (block->place.output == NULL) return (unsigned char *)block->place.scratch + k * size;
+    return (unsigned char *)block->place.output + (element - block->place.first) * size;
+}
+
+void wmk_block_write(const wmk_block *block, size_t k, size_t count, const double *exact)
+{
+    const wmk_tile_map *map = block->place.map;
+    size_t at = k;
+    for (size_t r = run_of(map, &at), n; count > 0; r++, at = 0, k += n, count -= n, exact += n) {
+        uint64_t element = block->place.base + map->run_element[r] + at;
+        n = (size_t)least(map->run_count[r] - at, count);
+        if (block->place.view->codec != NULL)
+            block->place.view->codec->write(block->place.view, block->place.output, element, n, exact);
+        else
+            wmk_write_f64(bytes_of(block, element, k), block->place.view->dtype, exact, n);
+    }
+}
+
+/* Through the view, or what was stored in its place. */
+static void read_weights(const wmk_block *block, size_t k, size_t count, double *value, bool stored)
+{
+    const wmk_tile_map *map = block->place.map;
+    wmk_tensor_view view = *block->place.view;
+    if (stored) view.data = block->place.output;
+    size_t at = k;
+    for (size_t r = run_of(map, &at), n; count > 0; r++, at = 0, k += n, count -= n, value += n) {
+        uint64_t element = block->place.base + map->run_element[r] + at;
+        n = (size_t)least(map->run_count[r] - at, count);
+        if (!stored && n < count) wmk_view_fetch(&view, block->place.base + map->run_element[r + 1], map->run_count[r + 1]);
+        if (stored && view.codec == NULL)
+            wmk_read_f64(value, bytes_of(block, element, k), view.dtype, n);
+        else
+            wmk_view_read(&view, element, n, value);
+    }
+}
+
+void wmk_block_fetch(const wmk_block *block, size_t k, size_t count, double *value) { read_weights(block, k, count, value, false); }
+
+void wmk_block_read(const wmk_block *block, size_t k, size_t count, double *stored) { read_weights(block, k, count, stored, true); }
+
+double wmk_block_squares(const wmk_block *block)
+{
+    wmk_tensor_view view = *block->place.view;
+    uint64_t filter = (block->place.base - block->place.first) / block->place.place->filter_stride;
+    double squares;
+    view.data = block->place.output;
+    wmk_view_filter_square(&view, block->place.place, filter, &squares);
+    return squares;
+}
+
+/* Shows a tile of strips. */
+static void show_strips(const walker *w, const wmk_tile *t, workspace *s, wmk_block *block, uint32_t chunk)
+{
+    block->strips = t->positions;
+    block->length = (size_t)t->filters;
+    block->filter = t->place->filter + t->filter;
+    block->inverse = (wmk_factor){w->vector->inverse + block->filter, false};
+    block->rms = (wmk_factor){w->vector->rms + block->filter, false};
+    block->deal = s->deal;
+    if (!w->walk->rooms) wmk_block_fetch(block, 0, block->strips * block->length, s->value);
+    w->walk->visit(w->walk->payload, chunk, block);
+}
+
+/* Shows a tile filter by filter. */
+static void show_filters(const walker *w, const wmk_tile *t, workspace *s, wmk_block *block, uint32_t chunk)
+{
+    size_t stride = deal_stride(t->positions), piece = w->walk->rooms ? t->positions : PIECE;
+    block->strips = 1;
+    for (uint64_t f = 0; f < t->filters; f++) {
+        block->filter = t->place->filter + t->filter + f;
+        block->inverse = (wmk_factor){w->vector->inverse + block->filter, true};
+        block->rms = (wmk_factor){w->vector->rms + block->filter, true};
+        block->place.base = (t->filter + f) * t->place->filter_stride;
+        for (size_t k = 0; k < t->positions; k += piece) {
+            block->length = t->positions - k < piece ? t->positions - k : piece;
+            block->deal = s->deal + f * stride + k;
+            if (!w->walk->rooms) wmk_block_fetch(block, k, block->length, s->value);
+            w->walk->visit(w->walk->payload, chunk, block);
+        }
+    }
+}
+
+static void show_tile(const walker *w, const wmk_tile *t, const wmk_cut *cut, size_t target, workspace *s, uint32_t chunk)
+{
+    wmk_tile_map_make(&s->map, t);
+    deal_tile(w->key, t, cut->in_order, s);
+    bool apart = goes_apart(w->walk, cut, target);
+    wmk_block block = {.value = s->value,
+                       .groups = s->map.groups,
+                       .step = s->map.step,
+                       .whole = cut->whole,
+                       .one_run = s->map.runs == 1 && t->place->outer == 1,
+                       .per_filter = t->place->per_filter,
+                       .change = s->change,
+                       .direction = s->direction,
+                       .exact = s->exact,
+                       .stored = s->stored,
+                       .place = {.view = t->view,
+                                 .place = t->place,
+                                 .map = &s->map,
+                                 .output = apart                      ? s->bytes
+                                           : w->walk->outputs != NULL ? w->walk->outputs[target]
+                                                                      : NULL,
+                                 .first = apart ? t->filter * t->place->filter_stride : 0,
+                                 .scratch = s->scratch}};
+    (t->by_filter ? show_filters : show_strips)(w, t, s, &block, chunk);
+}
+
+/* ---- the walk ---- */
+
+/* With the lock held. data: NULL when the bytes are in the output. */
+static void hand_over(walker *w, const stretch *done, const unsigned char *data)
+{
+    const wmk_traffic *traffic = w->walk->traffic;
+    progress *state = &w->state;
+    if (done->size == 0 || state->status != WMK_OK) return;
+    state->status = traffic->written(traffic->payload, done->target, done->offset, done->size, data);
+    if (state->status != WMK_OK) snprintf(state->message, sizeof state->message, "%s", wmk_error_message());
+}
+
+/* What was written apart may wait while another thread has the lock, one tile of it. */
+static void stretch_done(walker *w, const stretch *done, bool apart, workspace *s)
+{
+    omp_lock_t *lock = &w->state.lock;
+    if (apart && s->waiting.size == 0 && !omp_test_lock(lock)) {
+        unsigned char *swap = s->other;
+        s->other = s->bytes;
+        s->bytes = swap;
+        s->waiting = *done;
+        return;
+    }
+    if (!apart || s->waiting.size != 0) omp_set_lock(lock);
+    hand_over(w, &s->waiting, s->other);
+    hand_over(w, done, apart ? s->bytes : NULL);
+    s->waiting.size = 0;
+    omp_unset_lock(lock);
+}
+
+/* One tile is done, and perhaps its panel with it. */
+static void tile_done(walker *w, size_t t, uint64_t index, workspace *s)
+{
+    const wmk_cut *cut = &w->plan.cut[t];
+    const wmk_traffic *traffic = w->walk->traffic;
+    uint64_t panel = index / cut->panel_tiles;
+    stretch done = {.target = t};
+    uint32_t left;
+#pragma omp atomic capture
+    left = --w->state.pending[cut->first_panel + panel];
+    if (left > 0) return;
+    wmk_cut_panel(cut, &w->vector->views[t], &w->vector->place[t], panel, &done.offset, &done.size);
+    if (w->walk->outputs != NULL && traffic->written != NULL) stretch_done(w, &done, goes_apart(w->walk, cut, t), s);
+    if (traffic->walked != NULL) traffic->walked(traffic->payload, (const char *)w->vector->views[t].data + done.offset, done.size);
+}
+
+static wmk_status start_progress(walker *w)
+{
+    if (w->walk->traffic == NULL || w->walk->every > 1) return WMK_OK;
+    WMK_TRY(wmk_alloc(&w->state.pending, w->plan.panels, sizeof *w->state.pending));
+    for (size_t t = 0; t < w->vector->count; t++) {
+        const wmk_cut *cut = &w->plan.cut[t];
+        for (uint64_t i = 0; w->vector->views[t].data != NULL && i < cut->count / cut->panel_tiles; i++)
+            w->state.pending[cut->first_panel + i] = (uint32_t)cut->panel_tiles;
     }
     return WMK_OK;
 }
@@ -496,53 +421,48 @@ static bool is_sampled(uint64_t index, uint64_t every)
     return (h >> 32) % every == 0;
 }
 
-static void walk_chunk(const wmk_key *key, const wmk_vector *vector, const plan *p, const wmk_walk *walk, uint32_t chunk, workspace *space,
-                       progress *state)
+static void walk_chunk(walker *w, uint32_t chunk, workspace *space)
 {
+    const plan *p = &w->plan;
     size_t t = 0;
     uint64_t base = 0; /* number of target t's first tile */
     for (uint64_t i = p->first[chunk]; i < p->first[chunk + 1]; i++) {
         for (; i >= base + p->cut[t].count; t++) base += p->cut[t].count;
-        if (walk->every > 1 && !is_sampled(i, walk->every)) continue;
-        tile now = {.place = &vector->place[t], .view = &vector->views[t]};
-        pick_tile(&now, &p->cut[t], i - base);
-        read_tile(&now, space, space->value);
-        if (walk->prepare != NULL || walk->outputs != NULL)
-            visit_whole(key, vector, &now, space, walk, chunk, walk->outputs != NULL ? walk->outputs[t] : NULL);
-        else
-            visit_tile(key, vector, &now, space, walk, chunk);
-        if (state->pending != NULL) tile_done(state, vector, p, walk, t, i - base);
-        if (state->status != WMK_OK) return;
+        if (w->walk->every > 1 && !is_sampled(i, w->walk->every)) continue;
+        wmk_tile tile = {.place = &w->vector->place[t], .view = &w->vector->views[t]};
+        wmk_tile_pick(&tile, &p->cut[t], i - base);
+        show_tile(w, &tile, &p->cut[t], t, space, chunk);
+        if (w->state.pending != NULL) tile_done(w, t, i - base, space);
+        if (w->state.status != WMK_OK) return;
     }
 }
 
 wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, const wmk_walk *walk)
 {
-    plan p = {0};
-    progress state = {0};
+    walker w = {.key = key, .vector = vector, .walk = walk};
     workspace **space = NULL;
     wmk_status status;
     int threads = omp_in_parallel() ? 1 : omp_get_max_threads();
-    omp_init_lock(&state.lock);
-    WMK_TRY_GOTO(status, wmk_alloc(&p.cut, vector->count, sizeof *p.cut), done);
-    make_plan(&p, vector);
-    if (threads > (int)p.chunks) threads = p.chunks > 0 ? (int)p.chunks : 1;
+    omp_init_lock(&w.state.lock);
+    WMK_TRY_GOTO(status, wmk_alloc(&w.plan.cut, vector->count, sizeof *w.plan.cut), done);
+    make_plan(&w.plan, &w);
+    if (threads > (int)w.plan.chunks) threads = w.plan.chunks > 0 ? (int)w.plan.chunks : 1;
     WMK_TRY_GOTO(status, wmk_alloc(&space, (size_t)threads, sizeof *space), done);
-    for (int i = 0; i < threads; i++) WMK_TRY_GOTO(status, make_workspace(&space[i], &p, walk->after != NULL), done);
-    WMK_TRY_GOTO(status, start_progress(&state, vector, &p, walk), done);
+    for (int i = 0; i < threads; i++) WMK_TRY_GOTO(status, make_workspace(&space[i], &w.plan, walk->rooms), done);
+    WMK_TRY_GOTO(status, start_progress(&w), done);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (uint32_t chunk = 0; chunk < p.chunks; chunk++) walk_chunk(key, vector, &p, walk, chunk, space[omp_get_thread_num() % threads], &state);
-    if (state.status != WMK_OK) status = wmk_fail(state.status, "%s", state.message);
+    for (uint32_t chunk = 0; chunk < w.plan.chunks; chunk++) walk_chunk(&w, chunk, space[omp_get_thread_num() % threads]);
+    for (int i = 0; i < threads; i++) hand_over(&w, &space[i]->waiting, space[i]->other); /* nobody else is left */
+    if (w.state.status != WMK_OK) status = wmk_fail(w.state.status, "%s", w.state.message);
 done:
     for (int i = 0; space != NULL && i < threads; i++) {
         if (space[i] == NULL) continue;
-        sodium_memzero(space[i]->row, sizeof space[i]->row);
-        sodium_memzero(space[i]->sign, sizeof space[i]->sign);
+        sodium_memzero(space[i], space[i]->secret_bytes);
         wmk_free_aligned(space[i]);
     }
-    omp_destroy_lock(&state.lock);
+    omp_destroy_lock(&w.state.lock);
     free(space);
-    free(state.pending);
-    free(p.cut);
+    free(w.state.pending);
+    free(w.plan.cut);
     return status;
 }

@@ -12,16 +12,9 @@
 #define WMK_ROUNDING_COARSE 40
 #define WMK_ROUNDING_POINTS 72
 
-/* How a row changes its weights: value * scale + add * sign * RMS of the filter; the row's own sign is in add. */
-typedef struct wmk_row_edit {
-    double scale, add;
-} wmk_row_edit;
-
-/* Sums over edited weights. */
+/* Sums over weights of which each was asked to change by the same, in units of its filter's RMS, in its row's direction. */
 typedef struct wmk_edit_sums {
-    double changed, original;    /* ||dW||^2, ||W||^2 */
-    double moved, moved_squares; /* of changes in their row's direction, over the filter's RMS */
-    double lost;                 /* to rounding: of the change wanted, the same way */
+    double moved, moved_squares; /* by how much they did */
     double weights;              /* of filters that are not all zeros */
 } wmk_edit_sums;
 

@@ -1,184 +1,239 @@
-/* mark/embed_stream.c - partition over single weights, whatever their number: read, write panel by panel, read back what was stored; where that lost a margin,
- * aim higher and write again. Nothing of the weights' size is held in memory. */
+/* mark/embed_stream.c - partition over single weights, whatever their number: read, write tile by tile, and read what was stored while it is at hand; where that lost a margin, aim higher
+ * and write again. Nothing of the weights' size is held in memory. */
 #include <math.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/convert.h"
 #include "base/memory.h"
+#include "mark/carrier_kernel.h"
 #include "mark/carrier_tile.h"
 #include "mark/embed.h"
 #include "mark/embed_rounding.h"
 #include "mark/key.h"
 
 #define SAMPLE_ERROR 0.003 /* of a margin: how far the sample's answer may be from that of all weights */
+#define BATCH 12           /* points of the answer that are measured in one walk */
 
-typedef double quad __attribute__((vector_size(32)));
+typedef double pair[2];
+typedef double quad[4];
+
+/* What one chunk wrote. */
+typedef struct written_sums {
+    double changed; /* ||dW||^2 */
+    uint64_t unfit; /* the first filter of which something is no finite number any more, and one; 0: none */
+    uint64_t unfit_element;
+} written_sums;
 
 typedef struct stream {
     wmk_embedding *e;
     uint32_t T, chunks;
+    size_t deals; /* 2 T: rows with their signs */
     bool balanced;
     bool codecs;           /* some target has one */
-    wmk_row_sums *first;   /* [T] before */
-    wmk_row_edit *edit;    /* [T] */
-    quad *sum;             /* [chunk][T] {sign * v, v^2, columns, -} */
-    wmk_edit_sums *totals; /* [chunk] */
+    quad *count;           /* [chunk][deals] {sum of w, of w^2, columns of filters that are not all zeros, -} before */
+    quad *first;           /* [T] {X_j . w, ||w of row j||^2, such columns, -} */
+    pair *edit;            /* [deals] a weight w changes by edit[0] w + edit[1] RMS of its filter */
+    double *shortfall;     /* [T] of the edit[1] of row j, what rounding is expected to take */
+    pair *sum;             /* [chunk][deals] {sum of w, of w^2} as stored, targets whose filters are shown whole */
+    written_sums *written; /* [chunk] */
     wmk_rounding rounding;
-    double slack; /* what targets are raised by so that it need not be done twice */
+    double slack;                    /* what targets are raised by so that it need not be done twice */
+    double ask[WMK_ROUNDING_POINTS]; /* [asks] points to measure, and */
+    int asks;
+    wmk_edit_sums (*answer)[WMK_ROUNDING_POINTS]; /* [chunk] the answers */
 } stream;
 
-static void visit_count(void *payload, uint32_t chunk, const wmk_strip *strip)
+/* Row j changes its weights by `scale` of them, and by `add` in its direction. */
+static void set_edit(stream *s, uint32_t j, double scale, double add)
+{
+    pair *edit = s->edit + 2 * (size_t)j;
+    edit[0][0] = edit[1][0] = scale;
+    edit[0][1] = add * s->e->sign[j];
+    edit[1][1] = -edit[0][1];
+}
+
+static void visit_count(void *payload, uint32_t chunk, const wmk_block *block)
 {
     const stream *s = payload;
-    quad *sum = s->sum + (size_t)chunk * s->T;
-    for (size_t i = 0; i < strip->count; i++) {
-        double v = strip->value[i] * strip->inverse[i];
-        sum[strip->row[i]] += (quad){strip->sign[i] * v, v * v, strip->inverse[i] > 0, 0};
-    }
+    for (size_t k = 0; k < block->strips; k++)
+        wmk_deal_count(s->count + chunk * s->deals, block->value + k * block->length, block->inverse, block->deal + k * block->length, block->length);
 }
 
-/* What a row wants of one of its weights, as a change. */
-static inline double wanted(wmk_row_edit edit, double value, int8_t sign, double rms) { return (edit.scale - 1) * value + edit.add * sign * rms; }
+/* Takes the mean change of each group from it: without that every kernel keeps its sum, and with it what the filter answers to the mean of its input. That mean is far from zero behind a
+ * Relu, and its share of the change is what costs accuracy. */
+static void balance(const wmk_block *block)
+{
+    size_t count = block->strips * block->length, groups = block->groups, step = block->step, round = groups * step;
+    double *change = block->change, *mean = block->exact, share = (double)groups / (double)count;
+    memset(mean, 0, groups * sizeof *mean);
+    for (size_t i = 0; i < count; i += round)
+        for (size_t g = 0; g < groups && step > 1; g++)
+            for (size_t k = 0; k < step; k++) mean[g] += change[i + g * step + k];
+    for (size_t i = 0; i < count && step == 1; i += groups)
+        for (size_t g = 0; g < groups; g++) mean[g] += change[i + g];
+    for (size_t g = 0; g < groups; g++) mean[g] *= share;
+    for (size_t i = 0; i < count; i += round)
+        for (size_t g = 0; g < groups && step > 1; g++)
+            for (size_t k = 0; k < step; k++) change[i + g * step + k] -= mean[g];
+    for (size_t i = 0; i < count && step == 1; i += groups)
+        for (size_t g = 0; g < groups; g++) change[i + g] -= mean[g];
+}
 
-/* The mean change of each group: without it every kernel keeps its sum, and with it what the filter answers to the mean of its input. That mean is far
- * from zero behind a Relu, and its share of the change is what costs accuracy. */
-static void balance(void *payload, const wmk_strips *strips)
+/* What weights [k, k + count) of a block, all of it or some of a single group, are to change by: block->change, and the number returned. The gain makes up for what the balance takes
+ * from a row's own columns. */
+static double find_change(const stream *s, const wmk_block *block, size_t k, size_t count, bool balanced)
+{
+    double each = (double)count / (double)block->groups, sum = 0;
+    size_t length = count < block->length ? count : block->length;
+    balanced = balanced && each > 1;
+    for (size_t i = 0; i < count; i += length)
+        sum += wmk_deal_change(block->change + i, block->value + i, block->rms, balanced ? each / (each - 1) : 1, (const pair *)s->edit,
+                               block->deal + k + i, length);
+    if (!balanced) return 0;
+    if (block->groups == 1) return -sum / each;
+    balance(block);
+    return 0;
+}
+
+/* Weights taken together: so many that they stay in the first-level cache, unless groups or a codec's units would be cut. */
+static size_t piece_of(const wmk_block *block)
+{
+    size_t count = block->strips * block->length;
+    const wmk_codec *codec = block->place.view->codec;
+    bool cut = block->groups == 1 && (codec == NULL || WMK_SQUARES_BLOCK % codec->granule == 0);
+    return cut && count > WMK_SQUARES_BLOCK ? WMK_SQUARES_BLOCK : count;
+}
+
+static void note_unfit(written_sums *to, const wmk_block *block)
+{
+    size_t i = 0, count = block->strips * block->length;
+    wmk_block_read(block, 0, count, block->stored);
+    while (i + 1 < count && isfinite(block->stored[i])) i++;
+    to->unfit = block->filter + 1;
+    to->unfit_element = wmk_block_element(block, i);
+}
+
+static void visit_edit(void *payload, uint32_t chunk, const wmk_block *block)
 {
     const stream *s = payload;
-    const double *rms = s->e->vector.rms + strips->filter;
-    size_t each = strips->positions / strips->groups;
-    memset(strips->shift, 0, strips->groups * strips->filters * sizeof *strips->shift);
-    if (each == 1) return;
-    for (size_t p = 0; p < strips->positions; p++) {
-        const double *value = strips->value + p * strips->filters;
-        const uint16_t *row = strips->row + p * strips->filters;
-        const int8_t *sign = strips->sign + p * strips->filters;
-        double *shift = strips->shift + p % strips->groups * strips->filters;
-        for (size_t i = 0; i < strips->filters; i++) shift[i] += wanted(s->edit[row[i]], value[i], sign[i], rms[i]);
+    written_sums *to = &s->written[chunk];
+    double squares = 0;
+    size_t count = block->strips * block->length, piece = piece_of(block), n;
+    for (size_t k = 0; k < count; k += n) {
+        n = count - k < piece ? count - k : piece;
+        wmk_block_fetch(block, k, n, block->value);
+        double by = find_change(s, block, k, n, s->balanced);
+        wmk_add_shifted(block->exact, block->value, block->change, by, n);
+        wmk_block_write(block, k, n, block->exact);
+        wmk_block_read(block, k, n, block->stored);
+        wmk_compare_row(block->value, block->stored, n, &to->changed, &squares);
     }
-    double share = strips->gain / (double)each;
-    for (size_t i = 0; i < strips->groups * strips->filters; i++) strips->shift[i] *= share;
+    if (!block->whole) return;
+    if (!block->one_run || piece > WMK_SQUARES_BLOCK) squares = wmk_block_squares(block);
+    double rms = sqrt(squares / (double)block->per_filter), inverse = rms > 0 ? 1 / rms : 0;
+    if (!isfinite(squares) && to->unfit == 0) note_unfit(to, block);
+    for (size_t k = 0; k < count; k += n) {
+        n = count - k < piece ? count - k : piece;
+        wmk_block_read(block, k, n, block->stored);
+        wmk_deal_row(s->sum + chunk * s->deals, block->stored, (wmk_factor){&inverse, true}, block->deal + k, n);
+    }
 }
 
-/* One strip, as it was, as it should be, and as it is stored. */
-static void add_up(stream *s, uint32_t chunk, const wmk_strip *strip, const double *was, const double *exact, const double *stored)
+/* Changes every weight by the same in its row's direction, more and more. */
+static void visit_measure(void *payload, uint32_t chunk, const wmk_block *block)
 {
-    double changed = 0, original = 0, moved_sum = 0, moved_squares = 0, lost = 0, weights = 0, direction[WMK_STRIP_MAX];
-    for (size_t i = 0; i < strip->count; i++) direction[i] = strip->sign[i] * s->e->sign[strip->row[i]] * strip->inverse[i];
-#pragma omp simd reduction(+ : changed, original, moved_sum, moved_squares, lost, weights)
-    for (size_t i = 0; i < strip->count; i++) {
-        double change = stored[i] - was[i], moved = change * direction[i];
-        changed += change * change;
-        original += was[i] * was[i];
-        moved_sum += moved;
-        moved_squares += moved * moved;
-        lost += (exact[i] - stored[i]) * direction[i];
-        weights += direction[i] != 0;
+    const stream *s = payload;
+    size_t count = block->strips * block->length;
+    const double *direction = block->direction;
+    bool part = block->strips == 1 && block->groups == 1 && !block->whole; /* of a filter: it says little of the mean of more */
+    wmk_block_fetch(block, 0, count, block->value);
+    double by = find_change(s, block, 0, count, s->balanced && !part);
+    for (size_t k = 0; k < count; k += block->length)
+        wmk_deal_change(block->direction + k, block->value + k, block->inverse, 1, (const pair *)s->edit, block->deal + k, block->length);
+    for (int a = 0; a < s->asks; a++) {
+        double moved = 0, squares = 0, weights = 0;
+        for (size_t i = 0; i < count; i++) block->exact[i] = block->value[i] + s->ask[a] * (block->change[i] + by);
+        wmk_block_write(block, 0, count, block->exact);
+        wmk_block_read(block, 0, count, block->stored);
+#pragma omp simd reduction(+ : moved, squares, weights)
+        for (size_t i = 0; i < count; i++) {
+            double to = (block->stored[i] - block->value[i]) * direction[i];
+            moved += to;
+            squares += to * to;
+            weights += direction[i] != 0;
+        }
+        s->answer[chunk][a].moved += moved;
+        s->answer[chunk][a].moved_squares += squares;
+        s->answer[chunk][a].weights += weights;
     }
-    wmk_edit_sums *to = &s->totals[chunk];
-    to->changed += changed;
-    to->original += original;
-    to->moved += moved_sum;
-    to->moved_squares += moved_squares;
-    to->lost += lost;
-    to->weights += weights;
 }
 
-/* The weights of a strip as they will be, rounded to a plain type. The gain makes up for what the balance takes from a row's own columns. */
-static void visit_edit(void *payload, uint32_t chunk, const wmk_strip *strip)
-{
-    stream *s = payload;
-    double exact[WMK_STRIP_MAX], stored[WMK_STRIP_MAX];
-    const double *rms = s->e->vector.rms + strip->filter;
-    for (size_t i = 0; i < strip->count; i++) {
-        double change = strip->gain * wanted(s->edit[strip->row[i]], strip->value[i], strip->sign[i], rms[i]);
-        exact[i] = strip->value[i] + (strip->shift != NULL ? change - strip->shift[i] : change);
-    }
-    if (strip->was != NULL) { /* its codec rounds it when it is written */
-        memcpy(strip->was, strip->value, strip->count * sizeof *exact);
-        memcpy(strip->value, exact, strip->count * sizeof *exact);
-        return;
-    }
-    unsigned char bytes[WMK_STRIP_MAX * 8];
-    wmk_write_f64(bytes, strip->dtype, exact, strip->count);
-    wmk_read_f64(stored, bytes, strip->dtype, strip->count);
-    add_up(s, chunk, strip, strip->value, exact, stored);
-    memcpy(strip->value, stored, strip->count * sizeof *stored);
-}
+/* ---- passes ---- */
 
-static void visit_stored(void *payload, uint32_t chunk, const wmk_strip *strip)
+static wmk_status walk_edit(stream *s, wmk_block_visit visit, uint64_t every, const wmk_traffic *traffic, bool store)
 {
-    add_up(payload, chunk, strip, strip->was, strip->value, strip->stored);
-}
-
-/* every: 1 for all tiles, which are then final as far as anybody who follows the traffic knows. Sums of all chunks in those of the first. */
-static wmk_status edit_pass(stream *s, uint64_t every, const wmk_traffic *traffic)
-{
-    memset(s->totals, 0, s->chunks * sizeof *s->totals);
-    WMK_TRY(wmk_tiles_walk(s->e->key, &s->e->vector,
-                           &(wmk_walk){.prepare = s->balanced ? balance : NULL,
-                                       .visit = visit_edit,
-                                       .after = s->codecs ? visit_stored : NULL,
-                                       .payload = s,
-                                       .outputs = s->codecs || traffic != NULL ? s->e->outputs : NULL,
-                                       .every = every,
-                                       .traffic = traffic}));
-    for (uint32_t c = 1; c < s->chunks; c++) {
-        s->totals[0].changed += s->totals[c].changed;
-        s->totals[0].original += s->totals[c].original;
-        s->totals[0].moved += s->totals[c].moved;
-        s->totals[0].moved_squares += s->totals[c].moved_squares;
-        s->totals[0].lost += s->totals[c].lost;
-        s->totals[0].weights += s->totals[c].weights;
-    }
-    return WMK_OK;
+    return wmk_tiles_walk(
+        s->e->key, &s->e->vector,
+        &(wmk_walk){.visit = visit, .payload = s, .rooms = true, .outputs = store ? s->e->outputs : NULL, .every = every, .traffic = traffic});
 }
 
 static wmk_status count_rows(stream *s)
 {
     WMK_TRY(wmk_tiles_walk(s->e->key, &s->e->vector, &(wmk_walk){.visit = visit_count, .payload = s, .traffic = s->e->traffic}));
-    for (uint32_t j = 0; j < s->T; j++)
-        for (uint32_t c = 0; c < s->chunks; c++) {
-            const quad *sum = &s->sum[(size_t)c * s->T + j];
-            s->first[j].dot += (*sum)[0];
-            s->first[j].squares += (*sum)[1];
-            s->first[j].columns += (*sum)[2];
-        }
-    return WMK_OK;
+    for (size_t i = 0; i < s->chunks * s->deals; i++) {
+        double *first = s->first[i % s->deals / 2];
+        first[0] += i % 2 ? -s->count[i][0] : s->count[i][0];
+        first[1] += s->count[i][1];
+        first[2] += s->count[i][2];
+    }
+    pair *sum = NULL;
+    WMK_TRY(wmk_alloc(&sum, s->T, sizeof *sum));
+    for (uint32_t j = 0; j < s->T; j++) memcpy(sum[j], s->first[j], sizeof *sum);
+    wmk_status status = wmk_reading_of_sums(&s->e->before, &s->e->vector, s->T, sum);
+    free(sum);
+    return status;
 }
 
-/* What the rows want, before rounding is thought of. */
+/* What the rows want, and what must be asked for because of rounding. */
 static wmk_status project_rows(stream *s)
 {
     for (uint32_t j = 0; j < s->T; j++) {
         wmk_cone cone;
         double sign = s->e->sign[j];
-        const wmk_row_sums *first = &s->first[j];
-        if (!wmk_cone_project(&cone, sign * first->dot, first->squares, first->columns, s->e->margin[j]))
-            return wmk_embed_impossible(s->e, j, sqrt(first->columns));
-        s->edit[j] = (wmk_row_edit){cone.scale, wmk_rounding_ask(&s->rounding, cone.add) * sign};
+        const double *first = s->first[j];
+        if (!wmk_cone_project(&cone, sign * first[0], first[1], first[2], s->e->margin[j])) return wmk_embed_impossible(s->e, j, sqrt(first[2]));
+        double ask = wmk_rounding_ask(&s->rounding, cone.add);
+        set_edit(s, j, cone.scale - 1, ask);
+        s->shortfall[j] = ask - cone.add;
     }
     return WMK_OK;
 }
 
-/* One point of the answer, on a sample. */
-static wmk_status measure(stream *s, double ask, bool *fits)
+/* Answers to s->ask, on a sample. *fits: all are finite. */
+static wmk_status measure(stream *s, bool *fits)
 {
-    enum { SAMPLE = 1 << 21 };
-    static const wmk_traffic nobody = {0};
-    for (uint32_t j = 0; j < s->T; j++) s->edit[j] = (wmk_row_edit){1, ask * s->e->sign[j]};
-    WMK_TRY(edit_pass(s, s->e->vector.weights_read / SAMPLE, s->codecs ? &nobody : NULL));
-    *fits = isfinite(s->totals[0].moved_squares);
-    wmk_rounding_add(&s->rounding, ask, &s->totals[0]);
+    enum { SAMPLE = 1 << 20 };
+    memset(s->answer, 0, s->chunks * sizeof *s->answer);
+    for (uint32_t j = 0; j < s->T; j++) set_edit(s, j, 0, 1);
+    WMK_TRY(walk_edit(s, visit_measure, s->e->vector.weights_read / SAMPLE, NULL, s->codecs));
+    for (int a = 0; a < s->asks && *fits; a++) {
+        wmk_edit_sums all = {0};
+        for (uint32_t c = 0; c < s->chunks; c++) {
+            all.moved += s->answer[c][a].moved;
+            all.moved_squares += s->answer[c][a].moved_squares;
+            all.weights += s->answer[c][a].weights;
+        }
+        *fits = isfinite(all.moved_squares);
+        wmk_rounding_add(&s->rounding, s->ask[a], &all);
+    }
     return WMK_OK;
 }
 
 /* Learns on a sample how the types that are not exact answer to changes of the size that will be asked for. */
 static wmk_status learn_rounding(stream *s)
 {
-    enum { LARGE = 1 << 24, CLOSER = 24 };
+    enum { LARGE = 1 << 24, CLOSER = 16 };
     double largest = 0, smallest = INFINITY;
     bool fits = true, narrow = false, large = s->e->vector.weights_read > LARGE;
     const wmk_vector *v = &s->e->vector;
@@ -189,15 +244,20 @@ static wmk_status learn_rounding(stream *s)
     if (!narrow && !(large && s->balanced)) return WMK_OK;
     WMK_TRY(project_rows(s));
     for (uint32_t j = 0; j < s->T; j++) {
-        double add = fabs(s->edit[j].add);
+        double add = fabs(s->edit[2 * (size_t)j][1]);
         largest = fmax(largest, add);
         if (add > 0) smallest = fmin(smallest, add);
     }
     if (largest == 0) return WMK_OK;
-    for (double ask = largest / 8; !wmk_rounding_knows(&s->rounding, largest); ask *= WMK_ROUNDING_STEP) WMK_TRY(measure(s, ask, &fits));
-    /* More closely where the rows are. */
-    double from = wmk_rounding_ask(&s->rounding, smallest), to = wmk_rounding_ask(&s->rounding, 1.02 * largest);
-    for (int k = 0; k <= CLOSER && fits; k++) WMK_TRY(measure(s, from + (to - from) * k / CLOSER, &fits));
+    for (double ask = largest / 8; fits && !wmk_rounding_knows(&s->rounding, largest);) {
+        for (s->asks = 0; s->asks < BATCH && s->rounding.count + s->asks < WMK_ROUNDING_COARSE; ask *= WMK_ROUNDING_STEP) s->ask[s->asks++] = ask;
+        WMK_TRY(measure(s, &fits));
+    }
+    if (fits) { /* more closely where the rows are */
+        double from = wmk_rounding_ask(&s->rounding, smallest), to = wmk_rounding_ask(&s->rounding, 1.02 * largest);
+        for (s->asks = 0; s->asks <= CLOSER; s->asks++) s->ask[s->asks] = from + (to - from) * s->asks / CLOSER;
+        WMK_TRY(measure(s, &fits));
+    }
     if (!fits) { /* changes go beyond what the type holds: for the read-back to say */
         s->rounding.count = 0;
         return WMK_OK;
@@ -207,18 +267,64 @@ static wmk_status learn_rounding(stream *s)
     return WMK_OK;
 }
 
-static wmk_status read_back(stream *s, wmk_reading **out)
+static wmk_status write_tiles(stream *s)
+{
+    static const wmk_traffic nobody = {0};
+    memset(s->sum, 0, s->chunks * s->deals * sizeof *s->sum);
+    memset(s->written, 0, s->chunks * sizeof *s->written);
+    return walk_edit(s, visit_edit, 1, s->e->traffic != NULL ? s->e->traffic : &nobody, true);
+}
+
+/* ---- reading back ---- */
+
+static wmk_status does_not_fit(void) { return wmk_fail_within(WMK_ERROR_NUMERIC, "the change does not fit the stored type"); }
+
+/* NUMERIC when something that was written is no finite number. */
+static wmk_status check_written(const stream *s)
+{
+    for (uint32_t c = 0; c < s->chunks; c++) {
+        if (s->written[c].unfit == 0) continue;
+        size_t t = s->e->vector.count - 1;
+        while (s->e->vector.place[t].filter >= s->written[c].unfit) t--;
+        wmk_fail(WMK_ERROR_NUMERIC, "tensor %s: element %llu is infinite", wmk_view_name(s->e->key, s->e->views, t),
+                 (unsigned long long)s->written[c].unfit_element);
+        return does_not_fit();
+    }
+    return WMK_OK;
+}
+
+/* Adds the rows' sums of the targets that were not shown whole, whose filters' sizes were not known while they were written. */
+static wmk_status read_others(stream *s, pair *sum)
 {
     wmk_tensor_view *views = NULL;
-    size_t count = s->e->vector.count;
-    WMK_TRY(wmk_alloc(&views, count, sizeof *views));
-    for (size_t t = 0; t < count; t++) {
-        views[t] = s->e->views[t];
-        views[t].data = s->e->outputs[t];
+    wmk_vector vector;
+    const wmk_embedding *e = s->e;
+    bool any = false;
+    WMK_TRY(wmk_alloc(&views, e->vector.count, sizeof *views));
+    for (size_t t = 0; t < e->vector.count; t++) {
+        bool whole = wmk_tiles_whole(&e->vector, t);
+        views[t] = e->views[t];
+        views[t].data = whole ? NULL : e->outputs[t];
+        any = any || !whole;
     }
-    wmk_status status = wmk_views_read(out, s->e->key, views, s->e->traffic);
-    if (status == WMK_ERROR_INPUT) status = wmk_fail_within(WMK_ERROR_NUMERIC, "the change does not fit the stored type"); /* the views were finite */
+    wmk_status status = any ? wmk_vector_open(&vector, e->key, views, e->traffic) : WMK_OK;
+    if (any && status == WMK_OK) {
+        status = wmk_partition_sums(sum, e->key, &vector);
+        wmk_vector_close(&vector);
+    }
     free(views);
+    return status == WMK_ERROR_INPUT ? does_not_fit() : status; /* the views were finite */
+}
+
+static wmk_status read_back(stream *s, wmk_reading **out)
+{
+    pair *sum = NULL;
+    WMK_TRY(check_written(s));
+    WMK_TRY(wmk_alloc(&sum, s->T, sizeof *sum));
+    for (uint32_t c = 0; c < s->chunks; c++) wmk_partition_fold(sum, s->T, (const pair *)s->sum + c * s->deals);
+    wmk_status status = read_others(s, sum);
+    if (status == WMK_OK) status = wmk_reading_of_sums(out, &s->e->vector, s->T, sum);
+    free(sum);
     return status;
 }
 
@@ -226,24 +332,31 @@ static wmk_status read_back(stream *s, wmk_reading **out)
 static wmk_status summarize(stream *s, wmk_reading *after, double least)
 {
     wmk_embed_summary *to = &s->e->summary;
-    double squares = 0; /* of an average row: z is the sum of all rows' signed sums over their lengths and sqrt(T) */
-    for (uint32_t j = 0; j < s->T; j++) squares += s->first[j].squares / s->T;
+    const wmk_vector *v = &s->e->vector;
+    double squares = 0, lost = 0, changed = 0,
+           original = 0; /* squares: of an average row: z is the sum of all rows' signed sums over their lengths and sqrt(T) */
+    for (uint32_t j = 0; j < s->T; j++) {
+        squares += s->first[j][1] / s->T;
+        lost += s->shortfall[j] * s->first[j][2];
+    }
+    for (uint32_t c = 0; c < s->chunks; c++) changed += s->written[c].changed;
+    for (size_t t = 0; t < v->count; t++)
+        for (uint64_t f = 0; f < v->place[t].filters; f++) original += pow(v->rms[v->place[t].filter + f], 2) * (double)v->place[t].per_filter;
     to->margin_reached = least;
-    to->rounding_z = s->totals[0].lost / sqrt(squares) / sqrt(s->T);
-    to->relative_change = s->totals[0].original > 0 ? sqrt(s->totals[0].changed / s->totals[0].original) : 0;
+    to->rounding_z = lost / sqrt(squares) / sqrt(s->T);
+    to->relative_change = original > 0 ? sqrt(changed / original) : 0;
     return wmk_embed_judge(s->e, after);
 }
 
 static wmk_status fit(stream *s)
 {
-    static const wmk_traffic nobody = {0};
     double least = 0;
     for (uint32_t j = 0; j < s->T; j++) s->e->margin[j] = s->e->options->margin * WMK_EMBED_FIRST;
     WMK_TRY(learn_rounding(s));
     for (int round = 0; round < WMK_EMBED_ROUNDS; round++) {
         wmk_reading *after = NULL;
         WMK_TRY(project_rows(s));
-        WMK_TRY(edit_pass(s, 1, s->e->traffic != NULL ? s->e->traffic : &nobody));
+        WMK_TRY(write_tiles(s));
         WMK_TRY(read_back(s, &after));
         if (wmk_embed_raise(s->e, after->score, round, &least)) return summarize(s, after, least);
         for (uint32_t j = 0; j < s->T; j++)
@@ -255,15 +368,19 @@ static wmk_status fit(stream *s)
 
 static wmk_status make_stream(stream *s, wmk_embedding *e)
 {
-    *s = (stream){.e = e, .T = e->key->T, .chunks = wmk_tiles_chunks(&e->vector)};
+    *s =
+        (stream){.e = e, .T = e->key->T, .deals = 2 * (size_t)e->key->T, .chunks = wmk_tiles_chunks(&e->vector), .balanced = !e->options->unbalanced};
     for (size_t t = 0; t < e->vector.count; t++) {
         if (e->views[t].codec != NULL) s->codecs = true;
-        if (!wmk_tiles_can_write(&e->vector.place[t], &e->views[t])) return wmk_embed_not_written(e, t);
+        if (!wmk_cut_can_write(&e->vector.place[t], &e->views[t])) return wmk_embed_not_written(e, t);
     }
+    WMK_TRY(wmk_alloc_aligned(&s->count, s->chunks * s->deals * sizeof *s->count));
     WMK_TRY(wmk_alloc(&s->first, s->T, sizeof *s->first));
-    WMK_TRY(wmk_alloc(&s->edit, s->T, sizeof *s->edit));
-    WMK_TRY(wmk_alloc(&s->totals, s->chunks, sizeof *s->totals));
-    return wmk_alloc_aligned(&s->sum, (size_t)s->chunks * s->T * sizeof *s->sum);
+    WMK_TRY(wmk_alloc(&s->edit, s->deals, sizeof *s->edit));
+    WMK_TRY(wmk_alloc(&s->shortfall, s->T, sizeof *s->shortfall));
+    WMK_TRY(wmk_alloc_aligned(&s->sum, s->chunks * s->deals * sizeof *s->sum));
+    WMK_TRY(wmk_alloc(&s->written, s->chunks, sizeof *s->written));
+    return wmk_alloc(&s->answer, s->chunks, sizeof *s->answer);
 }
 
 wmk_status wmk_embed_stream(wmk_embedding *e)
@@ -272,19 +389,20 @@ wmk_status wmk_embed_stream(wmk_embedding *e)
     wmk_status status;
     WMK_TRY_GOTO(status, make_stream(&s, e), done);
     WMK_TRY_GOTO(status, count_rows(&s), done);
-    WMK_TRY_GOTO(status, wmk_reading_of_sums(&e->before, &e->vector, s.T, s.first), done);
     WMK_TRY_GOTO(status, wmk_embed_check_before(e), done);
-    s.balanced = !e->options->unbalanced;
     status = fit(&s);
     if (status == WMK_ERROR_NUMERIC && s.balanced) { /* few weights a bit: the sums cannot be kept as well */
         s.balanced = false;
         status = fit(&s);
     }
 done:
-    if (s.edit != NULL) sodium_memzero(s.edit, s.T * sizeof *s.edit); /* tells b */
+    if (s.edit != NULL) sodium_memzero(s.edit, s.deals * sizeof *s.edit); /* tells b */
+    wmk_free_aligned(s.count);
     free(s.first);
     free(s.edit);
-    free(s.totals);
+    free(s.shortfall);
     wmk_free_aligned(s.sum);
+    free(s.written);
+    free(s.answer);
     return status;
 }

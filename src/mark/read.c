@@ -118,89 +118,89 @@ done:
     return status;
 }
 
-/* Sums of one row over the columns dealt to it: of sign * w, and of w squared. */
 typedef double pair[2];
 
 typedef struct deal_sums {
-    pair *sum; /* [chunk][T] */
-    uint32_t T;
+    pair *sum; /* [chunk][2 T] by deal */
+    size_t deals;
 } deal_sums;
 
-static void visit_deal(void *payload, uint32_t chunk, const wmk_strip *strip)
+static void visit_deal(void *payload, uint32_t chunk, const wmk_block *block)
 {
     const deal_sums *to = payload;
-    wmk_deal_row(to->sum + (size_t)chunk * to->T, strip->value, strip->inverse, strip->row, strip->sign, strip->count);
+    for (size_t s = 0; s < block->strips; s++)
+        wmk_deal_row(to->sum + chunk * to->deals, block->value + s * block->length, block->inverse, block->deal + s * block->length, block->length);
 }
 
 static void deal_mean(pair *sum, const wmk_key *key, const wmk_vector *vector)
 {
     enum { RUN = 2048 };
-    double one[RUN];
-    uint16_t row[RUN];
-    int8_t sign[RUN];
-    for (int i = 0; i < RUN; i++) one[i] = 1;
+    const double one = 1;
+    uint16_t deal[RUN];
     for (uint64_t column = 0; column < vector->m; column += RUN) {
         size_t n = vector->m - column < RUN ? (size_t)(vector->m - column) : RUN;
-        wmk_x_deal(key, column, n, row, sign);
-        wmk_deal_row(sum, vector->mean + column, one, row, sign, n);
+        wmk_x_deal(key, column, n, deal);
+        wmk_deal_row(sum, vector->mean + column, (wmk_factor){&one, true}, deal, n);
     }
-    sodium_memzero(row, sizeof row);
-    sodium_memzero(sign, sizeof sign);
+    sodium_memzero(deal, sizeof deal);
 }
 
-static wmk_status read_partition(wmk_reading *r, const wmk_key *key, const wmk_vector *vector)
+void wmk_partition_fold(pair *sum, uint32_t T, const pair *by_deal)
+{
+    for (uint32_t j = 0; j < T; j++) {
+        const pair *plus = by_deal + 2 * (size_t)j, *minus = plus + 1;
+        sum[j][0] += (*plus)[0] - (*minus)[0];
+        sum[j][1] += (*plus)[1] + (*minus)[1];
+    }
+}
+
+wmk_status wmk_partition_sums(pair *sum, const wmk_key *key, const wmk_vector *vector)
 {
     bool mean = vector->carrier == WMK_CARRIER_MEAN;
     uint32_t chunks = mean ? 1 : wmk_tiles_chunks(vector);
-    deal_sums to = {.T = r->T};
-    WMK_TRY(wmk_alloc_aligned(&to.sum, (size_t)chunks * r->T * sizeof *to.sum));
+    deal_sums to = {.deals = 2 * (size_t)key->T};
     wmk_status status = WMK_OK;
+    WMK_TRY(wmk_alloc_aligned(&to.sum, chunks * to.deals * sizeof *to.sum));
     if (mean)
         deal_mean(to.sum, key, vector);
     else
-        WMK_TRY_GOTO(status, wmk_tiles_walk(key, vector, &(wmk_walk){.visit = visit_deal, .payload = &to, .traffic = vector->traffic}), done);
-    for (uint32_t j = 0; j < r->T; j++) {
-        pair all = {0};
-        for (uint32_t c = 0; c < chunks; c++)
-            for (int k = 0; k < 2; k++) all[k] += to.sum[(size_t)c * r->T + j][k];
-        double length = sqrt(all[1]);
-        settle(r, j, all[0], length, length, !vector->normalized);
-    }
-done:
+        status = wmk_tiles_walk(key, vector, &(wmk_walk){.visit = visit_deal, .payload = &to, .traffic = vector->traffic});
+    for (uint32_t c = 0; status == WMK_OK && c < chunks; c++) wmk_partition_fold(sum, key->T, (const pair *)to.sum + c * to.deals);
     wmk_free_aligned(to.sum);
+    return status;
+}
+
+wmk_status wmk_reading_of_sums(wmk_reading **out, const wmk_vector *vector, uint32_t T, pair *sum)
+{
+    WMK_TRY(make_reading(out, T, vector));
+    for (uint32_t j = 0; j < T; j++) {
+        double length = sqrt(sum[j][1]);
+        settle(*out, j, sum[j][0], length, length, !vector->normalized);
+    }
+    return WMK_OK;
+}
+
+static wmk_status read_partition(wmk_reading **out, const wmk_key *key, const wmk_vector *vector)
+{
+    pair *sum = NULL;
+    WMK_TRY(wmk_alloc(&sum, key->T, sizeof *sum));
+    wmk_status status = wmk_partition_sums(sum, key, vector);
+    if (status == WMK_OK) status = wmk_reading_of_sums(out, vector, key->T, sum);
+    free(sum);
     return status;
 }
 
 wmk_status wmk_vector_read(wmk_reading **out, const wmk_key *key, const wmk_vector *vector)
 {
+    if (key->scheme == WMK_SCHEME_PARTITION) return read_partition(out, key, vector);
     wmk_reading *r = NULL;
     WMK_TRY(make_reading(&r, key->T, vector));
-    wmk_status status;
-    switch (key->scheme) {
-    case WMK_SCHEME_RANDOM:
-        status = read_random(r, key, vector);
-        break;
-    case WMK_SCHEME_PARTITION:
-        status = read_partition(r, key, vector);
-        break;
-    default:
-        status = read_columns(r, key, vector);
-    }
+    wmk_status status = key->scheme == WMK_SCHEME_RANDOM ? read_random(r, key, vector) : read_columns(r, key, vector);
     if (status == WMK_OK)
         *out = r;
     else
         wmk_reading_free(r);
     return status;
-}
-
-wmk_status wmk_reading_of_sums(wmk_reading **out, const wmk_vector *vector, uint32_t T, const wmk_row_sums *sums)
-{
-    WMK_TRY(make_reading(out, T, vector));
-    for (uint32_t j = 0; j < T; j++) {
-        double length = sqrt(sums[j].squares);
-        settle(*out, j, sums[j].dot, length, length, !vector->normalized);
-    }
-    return WMK_OK;
 }
 
 wmk_status wmk_mark_read(wmk_reading **out, const wmk_key *key, const wmk_tensor_view *views) { return wmk_views_read(out, key, views, NULL); }

@@ -39,7 +39,7 @@ void wmk_x_normal(const wmk_key *key, uint32_t row, uint64_t column, size_t coun
     wmk_x_normal_by(wmk_normal_form_best(), key, row, column, count, x);
 }
 
-void wmk_x_deal_by(const wmk_deal_form *form, const wmk_key *key, uint64_t column, size_t count, uint16_t *row, int8_t *sign)
+void wmk_x_deal_by(const wmk_deal_form *form, const wmk_key *key, uint64_t column, size_t count, uint16_t *deal)
 {
     const uint8_t *subkey = key->secret->x;
     size_t skip = column % DEALS_PER_BLOCK;
@@ -47,28 +47,34 @@ void wmk_x_deal_by(const wmk_deal_form *form, const wmk_key *key, uint64_t colum
         uint16_t block[DEALS_PER_BLOCK];
         wmk_key_stream((uint8_t *)block, sizeof block, subkey, 0, column / DEALS_PER_BLOCK);
         size_t n = DEALS_PER_BLOCK - skip < count ? DEALS_PER_BLOCK - skip : count;
-        memcpy(row, block + skip, n * sizeof *row);
-        form->convert(row, sign, n, key->T);
+        memcpy(deal, block + skip, n * sizeof *deal);
+        form->convert(deal, n, key->T);
         sodium_memzero(block, sizeof block);
-        column += n, row += n, sign += n, count -= n;
+        column += n, deal += n, count -= n;
     }
     while (count) {
         size_t n = count < CHUNK_BYTES / 2 ? count : CHUNK_BYTES / 2;
-        wmk_key_stream((uint8_t *)row, n * 2, subkey, 0, column / DEALS_PER_BLOCK);
-        form->convert(row, sign, n, key->T);
-        column += n, row += n, sign += n, count -= n;
+        wmk_key_stream((uint8_t *)deal, n * 2, subkey, 0, column / DEALS_PER_BLOCK);
+        form->convert(deal, n, key->T);
+        column += n, deal += n, count -= n;
     }
 }
 
-void wmk_x_deal(const wmk_key *key, uint64_t column, size_t count, uint16_t *row, int8_t *sign)
+void wmk_x_deal(const wmk_key *key, uint64_t column, size_t count, uint16_t *deal) { wmk_x_deal_by(wmk_deal_form_best(), key, column, count, deal); }
+
+void wmk_x_partition(const wmk_key *key, uint64_t column, size_t count, uint16_t *row, int8_t *sign)
 {
-    wmk_x_deal_by(wmk_deal_form_best(), key, column, count, row, sign);
+    wmk_x_deal(key, column, count, row);
+    for (size_t i = 0; i < count; i++) {
+        sign[i] = row[i] & WMK_DEAL_MINUS ? -1 : 1;
+        row[i] = WMK_DEAL_ROW(row[i]);
+    }
 }
 
 wmk_status wmk_x_rows(const wmk_key *key, uint16_t *row, int8_t *sign)
 {
     if (key->scheme == WMK_SCHEME_PARTITION) {
-        wmk_x_deal(key, 0, key->M, row, sign);
+        wmk_x_partition(key, 0, key->M, row, sign);
         return WMK_OK;
     }
     uint64_t *place;
@@ -91,16 +97,14 @@ wmk_status wmk_x_rows(const wmk_key *key, uint16_t *row, int8_t *sign)
 /* Scheme partition, dense: the sign where the column was dealt to this row. */
 static wmk_status dense_partition(const wmk_key *key, uint32_t row, uint64_t column, size_t count, float *x)
 {
-    uint16_t rows[1024];
-    int8_t signs[1024];
+    uint16_t deal[1024];
     while (count) {
         size_t n = count < 1024 ? count : 1024;
-        wmk_x_deal(key, column, n, rows, signs);
-        for (size_t i = 0; i < n; i++) x[i] = rows[i] == row ? (float)signs[i] : 0.0f;
+        wmk_x_deal(key, column, n, deal);
+        for (size_t i = 0; i < n; i++) x[i] = WMK_DEAL_ROW(deal[i]) != row ? 0.0f : deal[i] & WMK_DEAL_MINUS ? -1.0f : 1.0f;
         column += n, x += n, count -= n;
     }
-    sodium_memzero(rows, sizeof rows);
-    sodium_memzero(signs, sizeof signs);
+    sodium_memzero(deal, sizeof deal);
     return WMK_OK;
 }
 
@@ -151,6 +155,6 @@ wmk_status wmk_key_partition(const wmk_key *key, uint64_t column, size_t count, 
     if (key->scheme != WMK_SCHEME_PARTITION)
         return wmk_fail(WMK_ERROR_ARGUMENT, "rows are dealt by scheme partition only, this key's is %s", wmk_scheme_name(key->scheme));
     WMK_TRY(check_columns(key, column, count));
-    wmk_x_deal(key, column, count, row, sign);
+    wmk_x_partition(key, column, count, row, sign);
     return WMK_OK;
 }

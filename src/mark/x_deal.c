@@ -4,14 +4,13 @@
 
 static bool always(void) { return true; }
 
-static void convert_plain(uint16_t *row, int8_t *sign, size_t count, uint32_t T)
+static void convert_plain(uint16_t *deal, size_t count, uint32_t T)
 {
     for (size_t i = 0; i < count; i++) {
         unsigned char b[2];
-        memcpy(b, row + i, 2);
+        memcpy(b, deal + i, 2);
         uint32_t u = (uint32_t)b[0] | (uint32_t)b[1] << 8;
-        row[i] = (uint16_t)((u & 0x7fffu) * T >> 15);
-        sign[i] = u >> 15 ? -1 : 1;
+        deal[i] = (uint16_t)(((u & 0x7fffu) * T >> 15) * 4 + (u >> 15) * WMK_DEAL_MINUS);
     }
 }
 
@@ -21,20 +20,17 @@ static void convert_plain(uint16_t *row, int8_t *sign, size_t count, uint32_t T)
 static bool has_avx2(void) { return __builtin_cpu_supports("avx2"); }
 
 /* r T / 2^15 is the high half of (2 r) T, and 2 r is u shifted left, which drops the sign. */
-__attribute__((target("avx2"))) static void convert_avx2(uint16_t *row, int8_t *sign, size_t count, uint32_t T)
+__attribute__((target("avx2"))) static void convert_avx2(uint16_t *deal, size_t count, uint32_t T)
 {
-    const __m256i t = _mm256_set1_epi16((short)T), one = _mm256_set1_epi8(1);
+    const __m256i t = _mm256_set1_epi16((short)T), minus = _mm256_set1_epi16(WMK_DEAL_MINUS);
     size_t i = 0;
-    for (; i + 32 <= count; i += 32) {
-        __m256i *p = (__m256i *)(void *)(row + i);
-        __m256i a = _mm256_loadu_si256(p), b = _mm256_loadu_si256(p + 1);
-        _mm256_storeu_si256(p, _mm256_mulhi_epu16(_mm256_slli_epi16(a, 1), t));
-        _mm256_storeu_si256(p + 1, _mm256_mulhi_epu16(_mm256_slli_epi16(b, 1), t));
-        __m256i s = _mm256_packs_epi16(_mm256_srai_epi16(a, 15), _mm256_srai_epi16(b, 15)); /* 0 or -1, lanes interleaved */
-        s = _mm256_or_si256(_mm256_permute4x64_epi64(s, 0xd8), one);
-        _mm256_storeu_si256((__m256i *)(void *)(sign + i), s);
+    for (; i + 16 <= count; i += 16) {
+        __m256i *p = (__m256i *)(void *)(deal + i);
+        __m256i u = _mm256_loadu_si256(p);
+        __m256i row = _mm256_mulhi_epu16(_mm256_slli_epi16(u, 1), t);
+        _mm256_storeu_si256(p, _mm256_or_si256(_mm256_slli_epi16(row, 2), _mm256_and_si256(_mm256_srli_epi16(u, 14), minus)));
     }
-    convert_plain(row + i, sign + i, count - i, T);
+    convert_plain(deal + i, count - i, T);
 }
 #endif
 

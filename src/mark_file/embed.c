@@ -18,6 +18,7 @@ typedef struct embedding {
     wmk_verification *proof; /* may be NULL */
     wmk_match match;
     void **outputs;      /* [targets] */
+    bool *anew;          /* [targets] every byte of it is written */
     wmk_reading *stored; /* read back from the copy's bytes */
     wmk_patch *patch;
 } embedding;
@@ -29,10 +30,11 @@ static void walked(void *payload, const void *data, uint64_t bytes)
     if (job->options->walked) job->options->walked(job->options->walked_payload, bytes);
 }
 
-static wmk_status written(void *payload, size_t target, uint64_t offset, uint64_t bytes)
+static wmk_status written(void *payload, size_t target, uint64_t offset, uint64_t bytes, const void *data)
 {
     const embedding *job = payload;
-    return wmk_patch_flush(job->patch, job->match.tensor[target], offset, bytes);
+    size_t tensor = job->match.tensor[target];
+    return data ? wmk_patch_put(job->patch, tensor, offset, bytes, data) : wmk_patch_flush(job->patch, tensor, offset, bytes);
 }
 
 /* Whether embedding writes every byte of the tensor. */
@@ -89,11 +91,11 @@ static wmk_status prove(embedding *job)
 
 static wmk_status embed_into(embedding *job)
 {
-    const wmk_traffic traffic = {job, walked, written};
+    const wmk_traffic traffic = {job, walked, written, job->anew};
     for (size_t t = 0; t < job->match.count; t++) {
         size_t index = job->match.tensor[t];
-        bool anew = is_written_whole(wmk_model_tensor_at(job->model, index), &job->match.views[t]);
-        WMK_TRY(anew ? wmk_patch_data_anew(job->patch, index, &job->outputs[t]) : wmk_patch_data(job->patch, index, &job->outputs[t]));
+        job->anew[t] = is_written_whole(wmk_model_tensor_at(job->model, index), &job->match.views[t]);
+        WMK_TRY(job->anew[t] ? wmk_patch_data_anew(job->patch, index, &job->outputs[t]) : wmk_patch_data(job->patch, index, &job->outputs[t]));
     }
     WMK_TRY(wmk_mark_embed_into(job->key, job->match.views, job->outputs, job->options, &traffic, job->summary, &job->stored));
     if (job->confirm && job->confirm(job->summary, job->payload) != 0)
@@ -122,6 +124,7 @@ wmk_status wmk_model_embed(const wmk_model *model, const wmk_key *key, const cha
     size_t count = wmk_key_target_count(key);
     wmk_status status;
     WMK_TRY_GOTO(status, wmk_alloc(&job.outputs, count, sizeof *job.outputs), done);
+    WMK_TRY_GOTO(status, wmk_alloc(&job.anew, count, sizeof *job.anew), done);
     WMK_TRY_GOTO(status, wmk_match_by_name(&job.match, model, key, NULL, 0, true), done);
     WMK_TRY_GOTO(status, check_fit(&job), done);
     WMK_TRY_GOTO(status, wmk_patch_begin(&job.patch, model, path, replace), done);
@@ -138,6 +141,7 @@ done:
     wmk_patch_abort(job.patch);
     wmk_reading_free(job.stored);
     free(job.outputs);
+    free(job.anew);
     wmk_match_free(&job.match);
     return status;
 }

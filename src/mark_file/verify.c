@@ -46,7 +46,7 @@ static wmk_status look(wmk_evidence *evidence, wmk_reading **reading, const wmk_
 {
     if (!options->walked || wmk_key_ones(match->key))
         return wmk_mark_verify(evidence, reading, match->key, match->views, options->tries, options->threshold_bits, options->redraws);
-    const wmk_traffic traffic = {(void *)(uintptr_t)options, walked, NULL};
+    const wmk_traffic traffic = {.payload = (void *)(uintptr_t)options, .walked = walked};
     WMK_TRY(wmk_views_read(reading, match->key, match->views, &traffic));
     return wmk_evidence_judge(evidence, match->key, *reading, options->tries, options->threshold_bits);
 }

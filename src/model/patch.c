@@ -282,14 +282,31 @@ void wmk_patch_give_back(const wmk_patch *patch, const void *data, uint64_t size
     }
 }
 
+static wmk_status outside(uint64_t offset, uint64_t size, uint64_t all)
+{
+    return wmk_fail(WMK_ERROR_ARGUMENT, "bytes %llu to %llu of %llu", (unsigned long long)offset, (unsigned long long)(offset + size),
+                    (unsigned long long)all);
+}
+
+wmk_status wmk_patch_put(wmk_patch *patch, size_t index, uint64_t offset, uint64_t size, const void *data)
+{
+    const wmk_model_tensor *tensor = wmk_model_tensor_at(patch->model, index);
+    uint64_t begin, all;
+    if (!tensor || !patch->state[index].anew || !place_of(patch, tensor, &begin, &all))
+        return wmk_fail(WMK_ERROR_ARGUMENT, "tensor %zu was not handed out to be written anew", index);
+    if (offset > all || size > all - offset) return outside(offset, size, all);
+    begin += offset;
+    WMK_TRY(write_range(patch, tensor->file, data, begin, begin + size));
+    patch->state[index].flushed = true;
+    return WMK_OK;
+}
+
 wmk_status wmk_patch_flush(wmk_patch *patch, size_t index, uint64_t offset, uint64_t size)
 {
     const wmk_model_tensor *tensor = wmk_model_tensor_at(patch->model, index);
     uint64_t begin, all;
     if (!tensor || !patch->state[index].touched || patch->packed[index] || !place_of(patch, tensor, &begin, &all)) return WMK_OK;
-    if (offset > all || size > all - offset)
-        return wmk_fail(WMK_ERROR_ARGUMENT, "bytes %llu to %llu of %llu", (unsigned long long)offset, (unsigned long long)(offset + size),
-                        (unsigned long long)all);
+    if (offset > all || size > all - offset) return outside(offset, size, all);
     tensor_state *state = &patch->state[index];
     uint64_t at = begin + offset;
     const unsigned char *now = patch->copies[tensor->file].bytes + at, *before = patch->model->files[tensor->file].map.data + at;

@@ -9,6 +9,9 @@
 wmk_status wmk_patch_write(wmk_patch *patch);
 /* wmk_patch_data for a tensor whose every byte the caller is going to write: what is there until then is anything, and is not copied first. */
 wmk_status wmk_patch_data_anew(wmk_patch *patch, size_t index, void **data);
+/* Writes `size` bytes of tensor `index` from `offset` on straight into the copy: of one that was handed out anew, whose bytes there are not looked at then. ARGUMENT: outside of it; SYSTEM.
+ * One call at a time, as with wmk_patch_flush. */
+wmk_status wmk_patch_put(wmk_patch *patch, size_t index, uint64_t offset, uint64_t size, const void *data);
 /* Gives back the memory of a stretch of the model's mapping, or of flushed bytes of wmk_patch_data's; they are read from their file again. Other addresses are left alone. Any thread. */
 void wmk_patch_give_back(const wmk_patch *patch, const void *data, uint64_t size);
 /* Where the copy is until commit: a file, or a folder. */

@@ -74,8 +74,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         FUZZ_CHECK(!model && wmk_error_message()[0]);
         return 0;
     }
-    check_tensors(model, data, size);
-    check_round_trip(model);
+    if (model->files[0].container == &wmk_container_safetensors) { /* other containers have fuzzers of their own */
+        check_tensors(model, data, size);
+        check_round_trip(model);
+    }
     wmk_model_close(model);
     return 0;
 }

@@ -77,7 +77,7 @@ static inline json_t *digest_json(const wmk_key *key)
             crypto_generichash_update(&state, (const uint8_t *)x, M * sizeof *x);
         }
     } else {
-        wmk_x_deal(key, 0, M, row, sign);
+        wmk_x_partition(key, 0, M, row, sign);
         for (size_t i = 0; i < M; i++) {
             uint8_t bytes[3] = {(uint8_t)row[i], (uint8_t)(row[i] >> 8), (uint8_t)sign[i]};
             crypto_generichash_update(&state, bytes, 3);

@@ -1,0 +1,210 @@
+/* mark/deal_kernel.c */
+#include "mark/deal_kernel.h"
+
+typedef double d4 __attribute__((vector_size(32), aligned(8), may_alias));
+
+#define BODY static inline __attribute__((always_inline))
+
+static void row_from(double (*sum)[2], const double *w, wmk_factor inverse, const uint16_t *deal, size_t i, size_t count)
+{
+    for (; i < count; i++) {
+        double v = w[i] * inverse.value[inverse.one ? 0 : i], *to = sum[deal[i] / 2];
+        to[0] += v;
+        to[1] += v * v;
+    }
+}
+
+static void count_from(double (*sum)[4], const double *w, wmk_factor inverse, const uint16_t *deal, size_t i, size_t count)
+{
+    for (; i < count; i++) {
+        double by = inverse.value[inverse.one ? 0 : i], v = w[i] * by, *to = sum[deal[i] / 2];
+        to[0] += v;
+        to[1] += v * v;
+        to[2] += by != 0;
+    }
+}
+
+/* sum [4]: of every fourth */
+static void change_from(double *change, const double *w, wmk_factor rms, double gain, const double (*edit)[2], const uint16_t *deal, size_t i,
+                        size_t count, double *sum)
+{
+    for (; i < count; i++) {
+        const double *e = edit[deal[i] / 2];
+        change[i] = (e[0] * w[i] + e[1] * rms.value[rms.one ? 0 : i]) * gain;
+        sum[i % 4] += change[i];
+    }
+}
+
+static void turn_from(uint16_t *to, size_t stride, const uint16_t *const *from, size_t row, size_t rows, size_t column, size_t columns)
+{
+    for (size_t c = column; c < columns; c++)
+        for (size_t r = row; r < rows; r++) to[c * stride + r] = from[r][c];
+}
+
+BODY void add_body(double *sum, const double *a, const double *b, double by, size_t count)
+{
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) *(d4 *)(sum + i) = *(const d4 *)(a + i) + (*(const d4 *)(b + i) + by);
+    for (; i < count; i++) sum[i] = a[i] + (b[i] + by);
+}
+
+#if defined(__x86_64__)
+#include <immintrin.h>
+
+#define AVX2 __attribute__((target("avx2")))
+#define WIDE __builtin_cpu_supports("avx2")
+
+AVX2 BODY size_t row_body(double (*sum)[2], const double *w, const double *inverse, bool one, const uint16_t *deal, size_t count)
+{
+    size_t i = 0;
+    __m256d by = _mm256_set1_pd(one ? *inverse : 0);
+    for (; i + 4 <= count; i += 4) {
+        if (!one) by = _mm256_loadu_pd(inverse + i);
+        __m256d v = _mm256_mul_pd(_mm256_loadu_pd(w + i), by), squares = _mm256_mul_pd(v, v);
+        __m256d even = _mm256_unpacklo_pd(v, squares), odd = _mm256_unpackhi_pd(v, squares); /* weights 0 and 2, 1 and 3 */
+        double *to[4] = {*sum + deal[i], *sum + deal[i + 1], *sum + deal[i + 2], *sum + deal[i + 3]};
+#define ADD(k, pair) _mm_storeu_pd(to[k], _mm_add_pd(_mm_loadu_pd(to[k]), pair))
+        ADD(0, _mm256_castpd256_pd128(even));
+        ADD(1, _mm256_castpd256_pd128(odd));
+        ADD(2, _mm256_extractf128_pd(even, 1));
+        ADD(3, _mm256_extractf128_pd(odd, 1));
+#undef ADD
+    }
+    return i;
+}
+
+AVX2 BODY size_t count_body(double (*sum)[4], const double *w, const double *inverse, bool one, const uint16_t *deal, size_t count)
+{
+    size_t i = 0;
+    __m256d by = _mm256_set1_pd(one ? *inverse : 0);
+    for (; i + 4 <= count; i += 4) {
+        if (!one) by = _mm256_loadu_pd(inverse + i);
+        __m256d v = _mm256_mul_pd(_mm256_loadu_pd(w + i), by), squares = _mm256_mul_pd(v, v), none = _mm256_setzero_pd();
+        __m256d there = _mm256_and_pd(_mm256_cmp_pd(by, none, _CMP_NEQ_UQ), _mm256_set1_pd(1));
+        __m256d even = _mm256_unpacklo_pd(v, squares), odd = _mm256_unpackhi_pd(v, squares);
+        __m256d even_there = _mm256_unpacklo_pd(there, none), odd_there = _mm256_unpackhi_pd(there, none);
+        double *to[4] = {*sum + 2 * deal[i], *sum + 2 * deal[i + 1], *sum + 2 * deal[i + 2], *sum + 2 * deal[i + 3]};
+#define ADD(k, low, high, part) _mm256_store_pd(to[k], _mm256_add_pd(_mm256_load_pd(to[k]), _mm256_permute2f128_pd(low, high, part)))
+        ADD(0, even, even_there, 0x20);
+        ADD(1, odd, odd_there, 0x20);
+        ADD(2, even, even_there, 0x31);
+        ADD(3, odd, odd_there, 0x31);
+#undef ADD
+    }
+    return i;
+}
+
+AVX2 BODY size_t change_body(double *change, const double *w, const double *rms, bool one, double gain, const double (*edit)[2], const uint16_t *deal,
+                             size_t count, double *sum)
+{
+    size_t i = 0;
+    __m256d all = _mm256_setzero_pd();
+    const __m256d gains = _mm256_set1_pd(gain);
+    __m256d by = _mm256_set1_pd(one ? *rms : 0);
+    for (; i + 4 <= count; i += 4) {
+        if (!one) by = _mm256_loadu_pd(rms + i);
+#define LOAD(k) _mm_loadu_pd(*edit + deal[i + (k)])
+        __m256d even = _mm256_insertf128_pd(_mm256_castpd128_pd256(LOAD(0)), LOAD(2), 1);
+        __m256d odd = _mm256_insertf128_pd(_mm256_castpd128_pd256(LOAD(1)), LOAD(3), 1);
+#undef LOAD
+        __m256d scale = _mm256_unpacklo_pd(even, odd), add = _mm256_unpackhi_pd(even, odd);
+        __m256d wanted = _mm256_add_pd(_mm256_mul_pd(scale, _mm256_loadu_pd(w + i)), _mm256_mul_pd(add, by));
+        wanted = _mm256_mul_pd(wanted, gains);
+        _mm256_storeu_pd(change + i, wanted);
+        all = _mm256_add_pd(all, wanted);
+    }
+    _mm256_storeu_pd(sum, all);
+    return i;
+}
+
+AVX2 static size_t row_avx2(double (*sum)[2], const double *w, wmk_factor inverse, const uint16_t *deal, size_t count)
+{
+    return inverse.one ? row_body(sum, w, inverse.value, true, deal, count) : row_body(sum, w, inverse.value, false, deal, count);
+}
+AVX2 static size_t count_avx2(double (*sum)[4], const double *w, wmk_factor inverse, const uint16_t *deal, size_t count)
+{
+    return inverse.one ? count_body(sum, w, inverse.value, true, deal, count) : count_body(sum, w, inverse.value, false, deal, count);
+}
+AVX2 static size_t change_avx2(double *change, const double *w, wmk_factor rms, double gain, const double (*edit)[2], const uint16_t *deal,
+                               size_t count, double *sum)
+{
+    return rms.one ? change_body(change, w, rms.value, true, gain, edit, deal, count, sum)
+                   : change_body(change, w, rms.value, false, gain, edit, deal, count, sum);
+}
+AVX2 static void add_avx2(double *sum, const double *a, const double *b, double by, size_t count) { add_body(sum, a, b, by, count); }
+
+/* Eight rows of eight: pairs, then fours, then eights of one column. */
+BODY void turn8(uint16_t *to, size_t stride, const uint16_t *const *from, size_t column)
+{
+#define LOAD(r) _mm_loadu_si128((const __m128i *)(const void *)(from[r] + column))
+#define PAIR(out, a, b, bits) __m128i out##l = _mm_unpacklo_epi##bits(a, b), out##h = _mm_unpackhi_epi##bits(a, b)
+#define STORE(c, v) _mm_storeu_si128((__m128i *)(void *)(to + (size_t)(c)*stride), v)
+    PAIR(a, LOAD(0), LOAD(1), 16);
+    PAIR(b, LOAD(2), LOAD(3), 16);
+    PAIR(c, LOAD(4), LOAD(5), 16);
+    PAIR(d, LOAD(6), LOAD(7), 16);
+    PAIR(e, al, bl, 32); /* columns 0 1, and 2 3, of rows 0 to 3 */
+    PAIR(f, ah, bh, 32);
+    PAIR(g, cl, dl, 32);
+    PAIR(h, ch, dh, 32);
+    STORE(0, _mm_unpacklo_epi64(el, gl));
+    STORE(1, _mm_unpackhi_epi64(el, gl));
+    STORE(2, _mm_unpacklo_epi64(eh, gh));
+    STORE(3, _mm_unpackhi_epi64(eh, gh));
+    STORE(4, _mm_unpacklo_epi64(fl, hl));
+    STORE(5, _mm_unpackhi_epi64(fl, hl));
+    STORE(6, _mm_unpacklo_epi64(fh, hh));
+    STORE(7, _mm_unpackhi_epi64(fh, hh));
+#undef LOAD
+#undef PAIR
+#undef STORE
+}
+
+void wmk_deal_turn(uint16_t *to, size_t stride, const uint16_t *const *from, size_t rows, size_t columns)
+{
+    size_t whole_rows = rows / 8 * 8, whole_columns = columns / 8 * 8;
+    for (size_t c = 0; c < whole_columns; c += 8)
+        for (size_t r = 0; r < whole_rows; r += 8) turn8(to + c * stride + r, stride, from + r, c);
+    turn_from(to, stride, from, 0, rows, whole_columns, columns);
+    turn_from(to, stride, from, whole_rows, rows, 0, whole_columns);
+}
+#else
+#define WIDE 0
+#define row_avx2(...) 0
+#define count_avx2(...) 0
+#define change_avx2(...) 0
+#define add_avx2 add_body
+
+void wmk_deal_turn(uint16_t *to, size_t stride, const uint16_t *const *from, size_t rows, size_t columns)
+{
+    turn_from(to, stride, from, 0, rows, 0, columns);
+}
+#endif
+
+void wmk_deal_row(double (*sum)[2], const double *w, wmk_factor inverse, const uint16_t *deal, size_t count)
+{
+    size_t done = WIDE ? row_avx2(sum, w, inverse, deal, count) : 0;
+    row_from(sum, w, inverse, deal, done, count);
+}
+
+void wmk_deal_count(double (*sum)[4], const double *w, wmk_factor inverse, const uint16_t *deal, size_t count)
+{
+    size_t done = WIDE ? count_avx2(sum, w, inverse, deal, count) : 0;
+    count_from(sum, w, inverse, deal, done, count);
+}
+
+double wmk_deal_change(double *change, const double *w, wmk_factor rms, double gain, const double (*edit)[2], const uint16_t *deal, size_t count)
+{
+    double sum[4] = {0};
+    size_t done = WIDE ? change_avx2(change, w, rms, gain, edit, deal, count, sum) : 0;
+    change_from(change, w, rms, gain, edit, deal, done, count, sum);
+    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
+}
+
+void wmk_add_shifted(double *sum, const double *a, const double *b, double by, size_t count)
+{
+    if (WIDE)
+        add_avx2(sum, a, b, by, count);
+    else
+        add_body(sum, a, b, by, count);
+}
