@@ -22,7 +22,7 @@ typedef struct embed_report {
     cli_meter meter;
 } embed_report;
 
-enum { PASSES = 5 }; /* over the weights: for their sizes, the present bits, the change, and twice reading back */
+enum { PASSES = 3 }; /* over the weights: for their sizes, the present bits, and the change, which is read back at once as a rule */
 
 /* Before anything is written. On stdout only for people: --json prints one object at the end. */
 static int announce(const wmk_embed_summary *summary, void *payload)

@@ -195,10 +195,8 @@ typedef struct wmk_embed_options {
     bool
         unbalanced; /* scheme partition over single weights: the very smallest change; else every kernel also keeps its sum (of a 1 x 1 window or a linear
                         layer: every filter), which keeps what it answers to the mean of its input and with it the network's accuracy */
-    void (*walked)(
-        void *payload,
-        uint64_t
-            bytes); /* wmk_model_embed only; NULL, or told, by any thread, of weights' bytes that were read through: about five times all of them */
+    /* wmk_model_embed only; NULL, or told, by any thread, of weights' bytes that were read: three times all of them, or five where filters are neighbours in memory. */
+    void (*walked)(void *payload, uint64_t bytes);
     void *walked_payload;
 } wmk_embed_options;
 #define WMK_EMBED_OPTIONS_INIT                                                                                                                       \

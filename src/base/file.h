@@ -41,6 +41,9 @@ wmk_status wmk_output_begin_copy(wmk_output **out, const char *path, bool replac
 wmk_status wmk_output_begin_like(wmk_output **out, const char *path, bool replace, const char *source, bool *cloned);
 wmk_status wmk_output_write(wmk_output *output, const void *bytes, size_t size); /* appends */
 wmk_status wmk_output_write_at(wmk_output *output, const void *bytes, size_t size, uint64_t offset);
+/* The same for a file that would fill the page cache and that nobody reads soon: what was written goes to the disk at once and then out of memory, which is used again. Reading it stays
+ * right, and is slow. */
+wmk_status wmk_output_write_through(wmk_output *output, const void *bytes, size_t size, uint64_t offset);
 wmk_status wmk_output_read_at(wmk_output *output, void *bytes, size_t size, uint64_t offset); /* INPUT: beyond the end */
 wmk_status wmk_output_truncate(wmk_output *output, uint64_t size);
 /* By which the unfinished file can be opened for reading. */

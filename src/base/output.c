@@ -16,11 +16,18 @@
 #include "base/memory.h"
 #include "base/output.h"
 
+enum { WRITEBACK_BYTES = 1 << 20, BEHIND = 64, BEHIND_BYTES = 128 << 20 };
+
 struct wmk_output {
     int fd;
     bool replace;
     bool named;   /* the file has the name `temporary` already */
     uint64_t end; /* where the next wmk_output_write goes */
+    struct {
+        uint64_t offset, size;
+    } behind[BEHIND]; /* a ring of behind_count: written by wmk_output_write_through, and still in the page cache */
+    unsigned behind_first, behind_count;
+    uint64_t behind_bytes;
     char *target, *temporary;
     char *path; /* by which it can be opened again */
 };
@@ -28,7 +35,6 @@ struct wmk_output {
 /* Temporary files of this process, for a signal handler: a slot is taken by putting a pointer in and given back by taking it out. Paths
  * are unlinked by whoever takes the pointer out, so none is freed while the handler reads it. */
 enum { SLOTS = 64 };
-enum { WRITEBACK_BYTES = 1 << 20 };
 static _Atomic(char *) slots[SLOTS];
 
 wmk_status wmk_temporary_take(char *temporary)
@@ -185,20 +191,43 @@ wmk_status wmk_output_write(wmk_output *output, const void *bytes, size_t size)
 }
 
 /* Lets the disk begin at once with what commit will wait for. */
-static void start_writeback(int fd, uint64_t offset, size_t size)
+static void start_writeback(const wmk_output *output, uint64_t offset, size_t size)
 {
-#if defined(SYNC_FILE_RANGE_WRITE)
-    if (size >= WRITEBACK_BYTES) (void)!sync_file_range(fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
-#else
-    (void)fd, (void)offset, (void)size;
-#endif
+    if (size >= WRITEBACK_BYTES) (void)!sync_file_range(output->fd, (off_t)offset, (off_t)size, SYNC_FILE_RANGE_WRITE);
 }
 
 wmk_status wmk_output_write_at(wmk_output *output, const void *bytes, size_t size, uint64_t offset)
 {
     WMK_TRY(write_all(output, bytes, size, offset));
-    start_writeback(output->fd, offset, size);
+    start_writeback(output, offset, size);
     if (offset + size > output->end) output->end = offset + size;
+    return WMK_OK;
+}
+
+/* Waits until the disk has what was written first, and gives its pages back. An error that this wait reports no later fsync would. */
+static wmk_status let_go(wmk_output *output)
+{
+    uint64_t offset = output->behind[output->behind_first].offset, size = output->behind[output->behind_first].size;
+    output->behind_first = (output->behind_first + 1) % BEHIND;
+    output->behind_count--;
+    output->behind_bytes -= size;
+    const unsigned all = SYNC_FILE_RANGE_WAIT_BEFORE | SYNC_FILE_RANGE_WRITE | SYNC_FILE_RANGE_WAIT_AFTER;
+    if (sync_file_range(output->fd, (off_t)offset, (off_t)size, all) == 0)
+        (void)!posix_fadvise(output->fd, (off_t)offset, (off_t)size, POSIX_FADV_DONTNEED);
+    else if (errno == EIO || errno == ENOSPC || errno == EDQUOT)
+        return wmk_fail_errno("%s: writing", output->target);
+    return WMK_OK; /* else the file system has nothing like it */
+}
+
+wmk_status wmk_output_write_through(wmk_output *output, const void *bytes, size_t size, uint64_t offset)
+{
+    WMK_TRY(wmk_output_write_at(output, bytes, size, offset));
+    if (size < WRITEBACK_BYTES) return WMK_OK;
+    while (output->behind_count == BEHIND || (output->behind_count > 0 && output->behind_bytes > BEHIND_BYTES)) WMK_TRY(let_go(output));
+    unsigned last = (output->behind_first + output->behind_count++) % BEHIND;
+    output->behind[last].offset = offset;
+    output->behind[last].size = size;
+    output->behind_bytes += size;
     return WMK_OK;
 }
 

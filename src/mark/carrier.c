@@ -9,6 +9,12 @@
 #include "base/memory.h"
 #include "mark/key.h"
 
+void wmk_traffic_read(const wmk_traffic *traffic, const void *data, uint64_t bytes)
+{
+    if (traffic != NULL && traffic->passed != NULL) traffic->passed(traffic->payload, data, bytes);
+    if (traffic != NULL && traffic->walked != NULL) traffic->walked(traffic->payload, bytes);
+}
+
 static const char axis_letter[WMK_AXES] = {'D', 'H', 'W', 'I'};
 
 static uint64_t extent_of(const char *layout, const uint64_t *shape, uint32_t rank, char letter)

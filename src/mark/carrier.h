@@ -10,11 +10,14 @@ enum { WMK_AXIS_D, WMK_AXIS_H, WMK_AXIS_W, WMK_AXIS_I, WMK_AXES };
 /* What goes on with the views' bytes, for those who keep memory small, write elsewhere or show progress. Each may be NULL; called by any thread. */
 typedef struct wmk_traffic {
     void *payload;
-    void (*walked)(void *payload, const void *data, uint64_t bytes); /* were read, and will not be until the next pass */
+    void (*walked)(void *payload, uint64_t bytes);                   /* so many were read */
+    void (*passed)(void *payload, const void *data, uint64_t bytes); /* these will not be read until the next pass, if any of them were */
     /* The bytes from `offset` on of outputs[target] are as they shall be: there or, where data is not NULL, at data until it returns. One call at a time. */
     wmk_status (*written)(void *payload, size_t target, uint64_t offset, uint64_t bytes, const void *data);
     const bool *apart; /* NULL, or [targets] whether `written` takes data in place of outputs[target], for all of a target's bytes or none */
 } wmk_traffic;
+/* Tells of bytes that were read, if anybody wants to know; traffic may be NULL. */
+void wmk_traffic_read(const wmk_traffic *traffic, const void *data, uint64_t bytes);
 
 /* How one view stores one target. Axes that a layout lacks have extent 1. Filter f's canonical position p = ((d H + h) W + w) I + i. */
 typedef struct wmk_place {

@@ -93,7 +93,7 @@ void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place
             squares_of(view, place, begin + first, begin + last, split ? 0 : row, split ? place->outer : row + step, squares + begin + first);
         }
         uint64_t now = row + step == rows ? bytes : bytes / rows * (row + step); /* about, where a codec lays the values otherwise */
-        if (traffic != NULL && traffic->walked != NULL) traffic->walked(traffic->payload, (const char *)view->data + done, now - done);
+        wmk_traffic_read(traffic, (const char *)view->data + done, now - done);
         done = now;
     }
 }

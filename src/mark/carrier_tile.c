@@ -3,16 +3,16 @@
 
 #include <omp.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/convert.h"
 #include "base/memory.h"
+#include "mark/carrier_outbox.h"
 #include "mark/x.h"
 
 #define CHUNK_MIN 32768 /* weights worth a chunk */
-#define TILE_SAMPLE 16384
+#define TILE_SAMPLE 4096
 #define TILE_LEAST 65536
 #define TILE_MOST (1 << 21) /* weights in a tile, about: 4 MiB of deals */
 #define TILE_SHARE 32       /* but no more than this part of all */
@@ -21,21 +21,15 @@
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* Bytes of outputs[target]. */
-typedef struct stretch {
-    size_t target;
-    uint64_t offset, size;
-} stretch;
-
 /* One thread's working memory. */
 typedef struct workspace {
     wmk_tile_map map;
-    uint16_t *deal;               /* by filter [filters][deal_stride], else [positions][filters] */
-    uint16_t *stage;              /* [positions][filters] as dealt; [TURN][filters] where that is the order */
-    unsigned char *bytes, *other; /* what a tile is stored as, of targets that are written apart; what waits to be written, or room for the next */
-    stretch waiting;              /* size 0: nothing in `other` */
-    size_t secret_bytes;          /* up to the end of `stage` */
-    double *value, *change, *direction, *exact, *stored, *scratch; /* [weights in a block], all but the first for walks with rooms */
+    uint16_t *deal;                           /* by filter [filters][deal_stride], else [positions][filters] */
+    uint16_t *stage;                          /* [positions][filters] as dealt; [TURN][filters] where that is the order */
+    wmk_parcel *parcel;                       /* what a tile is stored in, of targets that are written apart; NULL: no parcel yet */
+    size_t secret_bytes;                      /* up to the end of `stage` */
+    double *value, *exact, *stored, *scratch; /* [weights in a block], all but the first for walks with rooms */
+    float *v, *change, *direction;            /* the same */
 } workspace;
 
 /* Where the chunks begin: tiles are numbered through all targets that are there. */
@@ -46,21 +40,14 @@ typedef struct plan {
     size_t panels, runs_max, positions_max, deal_max, stage_max, block_max, bytes_max;
 } plan;
 
-/* What has happened to a walk so far, for all threads. */
-typedef struct progress {
-    uint32_t *pending; /* [panels] tiles not done; NULL: nobody wants to know */
-    wmk_status status; /* of the first `written` that failed, and its message: that is kept by thread */
-    char message[512];
-    omp_lock_t lock; /* one `written` at a time */
-} progress;
-
 /* A walk, for all threads. */
 typedef struct walker {
     const wmk_key *key;
     const wmk_vector *vector;
     const wmk_walk *walk;
     plan plan;
-    progress state;
+    uint32_t *pending;  /* [panels] tiles not done; NULL: nobody wants to know */
+    wmk_outbox *outbox; /* NULL: nobody takes what is stored */
 } walker;
 
 /* ---- the plan ---- */
@@ -156,16 +143,15 @@ static size_t lay_out(workspace *s, unsigned char *block, const plan *p, bool ro
     s->deal = take(block, &used, p->deal_max, sizeof *s->deal);
     s->stage = take(block, &used, p->stage_max, sizeof *s->stage);
     s->secret_bytes = used;
-    s->bytes = take(block, &used, p->bytes_max, 1);
-    s->other = take(block, &used, p->bytes_max, 1);
     s->map.run_element = take(block, &used, p->runs_max, sizeof *s->map.run_element);
     s->map.run_count = take(block, &used, p->runs_max, sizeof *s->map.run_count);
     s->map.position = take(block, &used, p->positions_max, sizeof *s->map.position);
     s->value = take(block, &used, p->block_max, sizeof *s->value);
-    s->change = take(block, &used, rooms ? p->block_max : 0, sizeof *s->change);
-    s->direction = take(block, &used, rooms ? p->block_max : 0, sizeof *s->direction);
     s->exact = take(block, &used, rooms ? p->block_max : 0, sizeof *s->exact);
     s->stored = take(block, &used, rooms ? p->block_max : 0, sizeof *s->stored);
+    s->v = take(block, &used, rooms ? p->block_max : 0, sizeof *s->v);
+    s->change = take(block, &used, rooms ? p->block_max : 0, sizeof *s->change);
+    s->direction = take(block, &used, rooms ? p->block_max : 0, sizeof *s->direction);
     s->scratch = take(block, &used, rooms ? p->block_max : 0, sizeof *s->scratch);
     return used;
 }
@@ -287,6 +273,13 @@ void wmk_block_fetch(const wmk_block *block, size_t k, size_t count, double *val
 
 void wmk_block_read(const wmk_block *block, size_t k, size_t count, double *stored) { read_weights(block, k, count, stored, true); }
 
+const void *wmk_block_source(const wmk_block *block, size_t k)
+{
+    return (const unsigned char *)block->place.view->data + wmk_block_element(block, k) * (wmk_dtype_bits(block->place.view->dtype) / 8);
+}
+
+void *wmk_block_target(const wmk_block *block, size_t k) { return bytes_of(block, wmk_block_element(block, k), k); }
+
 double wmk_block_squares(const wmk_block *block)
 {
     wmk_tensor_view view = *block->place.view;
@@ -334,20 +327,22 @@ static void show_tile(const walker *w, const wmk_tile *t, const wmk_cut *cut, si
     wmk_tile_map_make(&s->map, t);
     deal_tile(w->key, t, cut->in_order, s);
     bool apart = goes_apart(w->walk, cut, target);
+    if (apart && s->parcel == NULL) s->parcel = wmk_outbox_take(w->outbox);
     wmk_block block = {.value = s->value,
                        .groups = s->map.groups,
                        .step = s->map.step,
                        .whole = cut->whole,
                        .one_run = s->map.runs == 1 && t->place->outer == 1,
                        .per_filter = t->place->per_filter,
-                       .change = s->change,
-                       .direction = s->direction,
                        .exact = s->exact,
                        .stored = s->stored,
+                       .v = s->v,
+                       .change = s->change,
+                       .direction = s->direction,
                        .place = {.view = t->view,
                                  .place = t->place,
                                  .map = &s->map,
-                                 .output = apart                      ? s->bytes
+                                 .output = apart                      ? s->parcel->bytes
                                            : w->walk->outputs != NULL ? w->walk->outputs[target]
                                                                       : NULL,
                                  .first = apart ? t->filter * t->place->filter_stride : 0,
@@ -357,58 +352,49 @@ static void show_tile(const walker *w, const wmk_tile *t, const wmk_cut *cut, si
 
 /* ---- the walk ---- */
 
-/* With the lock held. data: NULL when the bytes are in the output. */
-static void hand_over(walker *w, const stretch *done, const unsigned char *data)
+/* A sample's tile is done: a little of its panel was read, and the system has brought in what lies about it. */
+static void sample_done(const walker *w, size_t t, uint64_t index)
 {
+    const wmk_cut *cut = &w->plan.cut[t];
     const wmk_traffic *traffic = w->walk->traffic;
-    progress *state = &w->state;
-    if (done->size == 0 || state->status != WMK_OK) return;
-    state->status = traffic->written(traffic->payload, done->target, done->offset, done->size, data);
-    if (state->status != WMK_OK) snprintf(state->message, sizeof state->message, "%s", wmk_error_message());
-}
-
-/* What was written apart may wait while another thread has the lock, one tile of it. */
-static void stretch_done(walker *w, const stretch *done, bool apart, workspace *s)
-{
-    omp_lock_t *lock = &w->state.lock;
-    if (apart && s->waiting.size == 0 && !omp_test_lock(lock)) {
-        unsigned char *swap = s->other;
-        s->other = s->bytes;
-        s->bytes = swap;
-        s->waiting = *done;
-        return;
-    }
-    if (!apart || s->waiting.size != 0) omp_set_lock(lock);
-    hand_over(w, &s->waiting, s->other);
-    hand_over(w, done, apart ? s->bytes : NULL);
-    s->waiting.size = 0;
-    omp_unset_lock(lock);
+    uint64_t offset, size;
+    if (traffic == NULL || traffic->passed == NULL) return;
+    wmk_cut_panel(cut, &w->vector->views[t], &w->vector->place[t], index / cut->panel_tiles, &offset, &size);
+    traffic->passed(traffic->payload, (const char *)w->vector->views[t].data + offset, size);
 }
 
 /* One tile is done, and perhaps its panel with it. */
 static void tile_done(walker *w, size_t t, uint64_t index, workspace *s)
 {
     const wmk_cut *cut = &w->plan.cut[t];
-    const wmk_traffic *traffic = w->walk->traffic;
-    uint64_t panel = index / cut->panel_tiles;
-    stretch done = {.target = t};
+    uint64_t panel = index / cut->panel_tiles, offset, size;
     uint32_t left;
 #pragma omp atomic capture
-    left = --w->state.pending[cut->first_panel + panel];
+    left = --w->pending[cut->first_panel + panel];
     if (left > 0) return;
-    wmk_cut_panel(cut, &w->vector->views[t], &w->vector->place[t], panel, &done.offset, &done.size);
-    if (w->walk->outputs != NULL && traffic->written != NULL) stretch_done(w, &done, goes_apart(w->walk, cut, t), s);
-    if (traffic->walked != NULL) traffic->walked(traffic->payload, (const char *)w->vector->views[t].data + done.offset, done.size);
+    wmk_cut_panel(cut, &w->vector->views[t], &w->vector->place[t], panel, &offset, &size);
+    if (w->outbox != NULL) {
+        wmk_parcel *parcel = s->parcel != NULL ? s->parcel : wmk_outbox_take(w->outbox);
+        parcel->target = t;
+        parcel->offset = offset;
+        parcel->size = size;
+        parcel->apart = goes_apart(w->walk, cut, t);
+        s->parcel = NULL;
+        wmk_outbox_send(w->outbox, parcel);
+    }
+    wmk_traffic_read(w->walk->traffic, (const char *)w->vector->views[t].data + offset, size);
 }
 
-static wmk_status start_progress(walker *w)
+static wmk_status start_traffic(walker *w, size_t threads)
 {
-    if (w->walk->traffic == NULL || w->walk->every > 1) return WMK_OK;
-    WMK_TRY(wmk_alloc(&w->state.pending, w->plan.panels, sizeof *w->state.pending));
+    const wmk_walk *walk = w->walk;
+    if (walk->traffic == NULL || walk->every > 1) return WMK_OK;
+    if (walk->outputs != NULL && walk->traffic->written != NULL) WMK_TRY(wmk_outbox_open(&w->outbox, walk->traffic, threads, w->plan.bytes_max));
+    WMK_TRY(wmk_alloc(&w->pending, w->plan.panels, sizeof *w->pending));
     for (size_t t = 0; t < w->vector->count; t++) {
         const wmk_cut *cut = &w->plan.cut[t];
         for (uint64_t i = 0; w->vector->views[t].data != NULL && i < cut->count / cut->panel_tiles; i++)
-            w->state.pending[cut->first_panel + i] = (uint32_t)cut->panel_tiles;
+            w->pending[cut->first_panel + i] = (uint32_t)cut->panel_tiles;
     }
     return WMK_OK;
 }
@@ -432,8 +418,9 @@ static void walk_chunk(walker *w, uint32_t chunk, workspace *space)
         wmk_tile tile = {.place = &w->vector->place[t], .view = &w->vector->views[t]};
         wmk_tile_pick(&tile, &p->cut[t], i - base);
         show_tile(w, &tile, &p->cut[t], t, space, chunk);
-        if (w->state.pending != NULL) tile_done(w, t, i - base, space);
-        if (w->state.status != WMK_OK) return;
+        if (w->walk->every > 1) sample_done(w, t, i - base);
+        if (w->pending != NULL) tile_done(w, t, i - base, space);
+        if (w->outbox != NULL && wmk_outbox_failed(w->outbox)) return;
     }
 }
 
@@ -443,26 +430,23 @@ wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, const wm
     workspace **space = NULL;
     wmk_status status;
     int threads = omp_in_parallel() ? 1 : omp_get_max_threads();
-    omp_init_lock(&w.state.lock);
     WMK_TRY_GOTO(status, wmk_alloc(&w.plan.cut, vector->count, sizeof *w.plan.cut), done);
     make_plan(&w.plan, &w);
     if (threads > (int)w.plan.chunks) threads = w.plan.chunks > 0 ? (int)w.plan.chunks : 1;
     WMK_TRY_GOTO(status, wmk_alloc(&space, (size_t)threads, sizeof *space), done);
     for (int i = 0; i < threads; i++) WMK_TRY_GOTO(status, make_workspace(&space[i], &w.plan, walk->rooms), done);
-    WMK_TRY_GOTO(status, start_progress(&w), done);
+    WMK_TRY_GOTO(status, start_traffic(&w, (size_t)threads), done);
 #pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
     for (uint32_t chunk = 0; chunk < w.plan.chunks; chunk++) walk_chunk(&w, chunk, space[omp_get_thread_num() % threads]);
-    for (int i = 0; i < threads; i++) hand_over(&w, &space[i]->waiting, space[i]->other); /* nobody else is left */
-    if (w.state.status != WMK_OK) status = wmk_fail(w.state.status, "%s", w.state.message);
 done:
     for (int i = 0; space != NULL && i < threads; i++) {
         if (space[i] == NULL) continue;
         sodium_memzero(space[i], space[i]->secret_bytes);
         wmk_free_aligned(space[i]);
     }
-    omp_destroy_lock(&w.state.lock);
     free(space);
-    free(w.state.pending);
+    free(w.pending);
     free(w.plan.cut);
-    return status;
+    wmk_status stored = wmk_outbox_close(w.outbox);
+    return status != WMK_OK ? status : stored;
 }

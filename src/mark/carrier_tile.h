@@ -16,11 +16,12 @@ typedef struct wmk_block {
     uint64_t filter;         /* number of the first filter, over all targets */
     wmk_factor inverse, rms; /* of each strip: of its filters */
     /* The rest only in walks with `rooms`, which show no part of a filter's weights in a tile without the others. */
-    size_t groups, step;                         /* weight i is of group i / step % groups (wmk_tile_map) */
-    bool whole;                                  /* one filter, and all of it; */
-    bool one_run;                                /* which is one run of the view, for wmk_view_filter_squares too */
-    uint64_t per_filter;                         /* weights of a filter */
-    double *change, *direction, *exact, *stored; /* [strips][length] for the visitor */
+    size_t groups, step;           /* weight i is of group i / step % groups (wmk_tile_map) */
+    bool whole;                    /* one filter, and all of it; */
+    bool one_run;                  /* which is one run of the view, for wmk_view_filter_squares too */
+    uint64_t per_filter;           /* weights of a filter */
+    double *exact, *stored;        /* [strips][length] for the visitor */
+    float *v, *change, *direction; /* the same */
     struct wmk_block_place {
         const wmk_tensor_view *view;
         const wmk_place *place;
@@ -37,6 +38,9 @@ void wmk_block_fetch(const wmk_block *block, size_t k, size_t count, double *val
 void wmk_block_write(const wmk_block *block, size_t k, size_t count, const double *exact);
 /* What was stored. */
 void wmk_block_read(const wmk_block *block, size_t k, size_t count, double *stored);
+/* Bytes of a plain view: of weight k, which those of its run follow, as they are and as they are stored. */
+const void *wmk_block_source(const wmk_block *block, size_t k);
+void *wmk_block_target(const wmk_block *block, size_t k);
 /* Of `whole` and an output: the sum of squares of the filter as it was stored, the same that wmk_view_filter_squares finds. */
 double wmk_block_squares(const wmk_block *block);
 /* The number of weight i in the view. */
@@ -52,7 +56,7 @@ typedef struct wmk_walk {
     bool rooms;
     void *const *outputs;       /* NULL, or where wmk_block_store puts values, each laid out as its view's data; may be that */
     uint64_t every;             /* above 1: a sample, about one weight in so many */
-    const wmk_traffic *traffic; /* may be NULL; told nothing of a sample */
+    const wmk_traffic *traffic; /* may be NULL; of a sample only `passed` is told */
 } wmk_walk;
 /* Visits every weight that is there once. MEMORY; what `written` returned. */
 wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, const wmk_walk *walk);

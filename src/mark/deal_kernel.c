@@ -1,8 +1,6 @@
 /* mark/deal_kernel.c */
 #include "mark/deal_kernel.h"
 
-typedef double d4 __attribute__((vector_size(32), aligned(8), may_alias));
-
 #define BODY static inline __attribute__((always_inline))
 
 static void row_from(double (*sum)[2], const double *w, wmk_factor inverse, const uint16_t *deal, size_t i, size_t count)
@@ -24,14 +22,13 @@ static void count_from(double (*sum)[4], const double *w, wmk_factor inverse, co
     }
 }
 
-/* sum [4]: of every fourth */
-static void change_from(double *change, const double *w, wmk_factor rms, double gain, const double (*edit)[2], const uint16_t *deal, size_t i,
-                        size_t count, double *sum)
+/* sum [8]: of every eighth */
+static void change_from(float *change, const float *v, float gain, const float (*edit)[2], const uint16_t *deal, size_t i, size_t count, float *sum)
 {
     for (; i < count; i++) {
-        const double *e = edit[deal[i] / 2];
-        change[i] = (e[0] * w[i] + e[1] * rms.value[rms.one ? 0 : i]) * gain;
-        sum[i % 4] += change[i];
+        const float *e = edit[deal[i] / 2];
+        change[i] = (e[0] * v[i] + e[1]) * gain;
+        sum[i % 8] += change[i];
     }
 }
 
@@ -39,13 +36,6 @@ static void turn_from(uint16_t *to, size_t stride, const uint16_t *const *from, 
 {
     for (size_t c = column; c < columns; c++)
         for (size_t r = row; r < rows; r++) to[c * stride + r] = from[r][c];
-}
-
-BODY void add_body(double *sum, const double *a, const double *b, double by, size_t count)
-{
-    size_t i = 0;
-    for (; i + 4 <= count; i += 4) *(d4 *)(sum + i) = *(const d4 *)(a + i) + (*(const d4 *)(b + i) + by);
-    for (; i < count; i++) sum[i] = a[i] + (b[i] + by);
 }
 
 #if defined(__x86_64__)
@@ -94,26 +84,24 @@ AVX2 BODY size_t count_body(double (*sum)[4], const double *w, const double *inv
     return i;
 }
 
-AVX2 BODY size_t change_body(double *change, const double *w, const double *rms, bool one, double gain, const double (*edit)[2], const uint16_t *deal,
-                             size_t count, double *sum)
+AVX2 static size_t change_avx2(float *change, const float *v, float gain, const float (*edit)[2], const uint16_t *deal, size_t count, float *sum)
 {
     size_t i = 0;
-    __m256d all = _mm256_setzero_pd();
-    const __m256d gains = _mm256_set1_pd(gain);
-    __m256d by = _mm256_set1_pd(one ? *rms : 0);
-    for (; i + 4 <= count; i += 4) {
-        if (!one) by = _mm256_loadu_pd(rms + i);
-#define LOAD(k) _mm_loadu_pd(*edit + deal[i + (k)])
-        __m256d even = _mm256_insertf128_pd(_mm256_castpd128_pd256(LOAD(0)), LOAD(2), 1);
-        __m256d odd = _mm256_insertf128_pd(_mm256_castpd128_pd256(LOAD(1)), LOAD(3), 1);
-#undef LOAD
-        __m256d scale = _mm256_unpacklo_pd(even, odd), add = _mm256_unpackhi_pd(even, odd);
-        __m256d wanted = _mm256_add_pd(_mm256_mul_pd(scale, _mm256_loadu_pd(w + i)), _mm256_mul_pd(add, by));
-        wanted = _mm256_mul_pd(wanted, gains);
-        _mm256_storeu_pd(change + i, wanted);
-        all = _mm256_add_pd(all, wanted);
+    __m256 all = _mm256_setzero_ps();
+    const __m256 gains = _mm256_set1_ps(gain);
+    for (; i + 8 <= count; i += 8) {
+/* Two entries of the table, of weights k and k + 1. */
+#define LOAD2(k)                                                                                                                                     \
+    _mm_loadh_pi(_mm_castsi128_ps(_mm_loadl_epi64((const __m128i *)(const void *)(*edit + deal[i + (k)]))),                                          \
+                 (const __m64 *)(const void *)(*edit + deal[i + (k) + 1]))
+        __m256 a = _mm256_set_m128(LOAD2(4), LOAD2(0)), b = _mm256_set_m128(LOAD2(6), LOAD2(2));
+#undef LOAD2
+        __m256 scale = _mm256_shuffle_ps(a, b, 0x88), add = _mm256_shuffle_ps(a, b, 0xdd);
+        __m256 wanted = _mm256_mul_ps(_mm256_add_ps(_mm256_mul_ps(scale, _mm256_loadu_ps(v + i)), add), gains);
+        _mm256_storeu_ps(change + i, wanted);
+        all = _mm256_add_ps(all, wanted);
     }
-    _mm256_storeu_pd(sum, all);
+    _mm256_storeu_ps(sum, all);
     return i;
 }
 
@@ -125,14 +113,6 @@ AVX2 static size_t count_avx2(double (*sum)[4], const double *w, wmk_factor inve
 {
     return inverse.one ? count_body(sum, w, inverse.value, true, deal, count) : count_body(sum, w, inverse.value, false, deal, count);
 }
-AVX2 static size_t change_avx2(double *change, const double *w, wmk_factor rms, double gain, const double (*edit)[2], const uint16_t *deal,
-                               size_t count, double *sum)
-{
-    return rms.one ? change_body(change, w, rms.value, true, gain, edit, deal, count, sum)
-                   : change_body(change, w, rms.value, false, gain, edit, deal, count, sum);
-}
-AVX2 static void add_avx2(double *sum, const double *a, const double *b, double by, size_t count) { add_body(sum, a, b, by, count); }
-
 /* Eight rows of eight: pairs, then fours, then eights of one column. */
 BODY void turn8(uint16_t *to, size_t stride, const uint16_t *const *from, size_t column)
 {
@@ -173,7 +153,6 @@ void wmk_deal_turn(uint16_t *to, size_t stride, const uint16_t *const *from, siz
 #define row_avx2(...) 0
 #define count_avx2(...) 0
 #define change_avx2(...) 0
-#define add_avx2 add_body
 
 void wmk_deal_turn(uint16_t *to, size_t stride, const uint16_t *const *from, size_t rows, size_t columns)
 {
@@ -193,18 +172,12 @@ void wmk_deal_count(double (*sum)[4], const double *w, wmk_factor inverse, const
     count_from(sum, w, inverse, deal, done, count);
 }
 
-double wmk_deal_change(double *change, const double *w, wmk_factor rms, double gain, const double (*edit)[2], const uint16_t *deal, size_t count)
+double wmk_deal_change(float *change, const float *v, float gain, const float (*edit)[2], const uint16_t *deal, size_t count)
 {
-    double sum[4] = {0};
-    size_t done = WIDE ? change_avx2(change, w, rms, gain, edit, deal, count, sum) : 0;
-    change_from(change, w, rms, gain, edit, deal, done, count, sum);
-    return (sum[0] + sum[1]) + (sum[2] + sum[3]);
-}
-
-void wmk_add_shifted(double *sum, const double *a, const double *b, double by, size_t count)
-{
-    if (WIDE)
-        add_avx2(sum, a, b, by, count);
-    else
-        add_body(sum, a, b, by, count);
+    float sum[8] = {0};
+    size_t done = WIDE ? change_avx2(change, v, gain, edit, deal, count, sum) : 0;
+    change_from(change, v, gain, edit, deal, done, count, sum);
+    double all = 0;
+    for (int k = 0; k < 8; k++) all += (double)sum[k];
+    return all;
 }

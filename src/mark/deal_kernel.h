@@ -17,12 +17,9 @@ typedef struct wmk_factor {
 void wmk_deal_row(double (*sum)[2], const double *w, wmk_factor inverse, const uint16_t *deal, size_t count);
 /* sum[deal[i] / 2] += {v, v^2, 1 where inverse[i] is not 0, 0}. sum [2 T], at a multiple of 32 bytes. */
 void wmk_deal_count(double (*sum)[4], const double *w, wmk_factor inverse, const uint16_t *deal, size_t count);
-/* change[i] = gain (e[0] w[i] + e[1] rms[i]), e = edit[deal[i] / 2], edit [2 T]; their sum. */
-double wmk_deal_change(double *change, const double *w, wmk_factor rms, double gain, const double (*edit)[2], const uint16_t *deal, size_t count);
+/* change[i] = gain (e[0] v[i] + e[1]), e = edit[deal[i] / 2], edit [2 T]; their sum. */
+double wmk_deal_change(float *change, const float *v, float gain, const float (*edit)[2], const uint16_t *deal, size_t count);
 /* to[c * stride + r] = from[r][c], r in [0, rows), c in [0, columns) */
 void wmk_deal_turn(uint16_t *to, size_t stride, const uint16_t *const *from, size_t rows, size_t columns);
-
-/* sum[i] = a[i] + (b[i] + by) */
-void wmk_add_shifted(double *sum, const double *a, const double *b, double by, size_t count);
 
 #endif

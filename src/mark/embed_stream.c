@@ -8,6 +8,7 @@
 #include "base/memory.h"
 #include "mark/carrier_kernel.h"
 #include "mark/carrier_tile.h"
+#include "mark/edit_kernel.h"
 #include "mark/embed.h"
 #include "mark/embed_rounding.h"
 #include "mark/key.h"
@@ -33,7 +34,7 @@ typedef struct stream {
     bool codecs;           /* some target has one */
     quad *count;           /* [chunk][deals] {sum of w, of w^2, columns of filters that are not all zeros, -} before */
     quad *first;           /* [T] {X_j . w, ||w of row j||^2, such columns, -} */
-    pair *edit;            /* [deals] a weight w changes by edit[0] w + edit[1] RMS of its filter */
+    float (*edit)[2];      /* [deals] a weight w, over the RMS of its filter, changes by edit[0] w + edit[1] */
     double *shortfall;     /* [T] of the edit[1] of row j, what rounding is expected to take */
     pair *sum;             /* [chunk][deals] {sum of w, of w^2} as stored, targets whose filters are shown whole */
     written_sums *written; /* [chunk] */
@@ -47,9 +48,9 @@ typedef struct stream {
 /* Row j changes its weights by `scale` of them, and by `add` in its direction. */
 static void set_edit(stream *s, uint32_t j, double scale, double add)
 {
-    pair *edit = s->edit + 2 * (size_t)j;
-    edit[0][0] = edit[1][0] = scale;
-    edit[0][1] = add * s->e->sign[j];
+    float(*edit)[2] = s->edit + 2 * (size_t)j;
+    edit[0][0] = edit[1][0] = (float)scale;
+    edit[0][1] = (float)(add * s->e->sign[j]);
     edit[1][1] = -edit[0][1];
 }
 
@@ -65,35 +66,42 @@ static void visit_count(void *payload, uint32_t chunk, const wmk_block *block)
 static void balance(const wmk_block *block)
 {
     size_t count = block->strips * block->length, groups = block->groups, step = block->step, round = groups * step;
-    double *change = block->change, *mean = block->exact, share = (double)groups / (double)count;
+    float *change = block->change;
+    double *mean = block->exact, share = (double)groups / (double)count;
     memset(mean, 0, groups * sizeof *mean);
     for (size_t i = 0; i < count; i += round)
         for (size_t g = 0; g < groups && step > 1; g++)
-            for (size_t k = 0; k < step; k++) mean[g] += change[i + g * step + k];
+            for (size_t k = 0; k < step; k++) mean[g] += (double)change[i + g * step + k];
     for (size_t i = 0; i < count && step == 1; i += groups)
-        for (size_t g = 0; g < groups; g++) mean[g] += change[i + g];
+        for (size_t g = 0; g < groups; g++) mean[g] += (double)change[i + g];
     for (size_t g = 0; g < groups; g++) mean[g] *= share;
     for (size_t i = 0; i < count; i += round)
         for (size_t g = 0; g < groups && step > 1; g++)
-            for (size_t k = 0; k < step; k++) change[i + g * step + k] -= mean[g];
+            for (size_t k = 0; k < step; k++) change[i + g * step + k] -= (float)mean[g];
     for (size_t i = 0; i < count && step == 1; i += groups)
-        for (size_t g = 0; g < groups; g++) change[i + g] -= mean[g];
+        for (size_t g = 0; g < groups; g++) change[i + g] -= (float)mean[g];
 }
 
-/* What weights [k, k + count) of a block, all of it or some of a single group, are to change by: block->change, and the number returned. The gain makes up for what the balance takes
- * from a row's own columns. */
-static double find_change(const stream *s, const wmk_block *block, size_t k, size_t count, bool balanced)
+/* What weights [k, k + count) of a block, all of it or some of a single group, are to change by, from block->v, over their filters' RMS: block->change, and the number returned. The gain
+ * makes up for what the balance takes from a row's own columns. */
+static float find_change(const stream *s, const wmk_block *block, size_t k, size_t count, bool balanced)
 {
-    double each = (double)count / (double)block->groups, sum = 0;
-    size_t length = count < block->length ? count : block->length;
+    double each = (double)count / (double)block->groups;
     balanced = balanced && each > 1;
-    for (size_t i = 0; i < count; i += length)
-        sum += wmk_deal_change(block->change + i, block->value + i, block->rms, balanced ? each / (each - 1) : 1, (const pair *)s->edit,
-                               block->deal + k + i, length);
+    double sum =
+        wmk_deal_change(block->change, block->v, balanced ? (float)(each / (each - 1)) : 1, (const float(*)[2])s->edit, block->deal + k, count);
     if (!balanced) return 0;
-    if (block->groups == 1) return -sum / each;
+    if (block->groups == 1) return (float)(-sum / each);
     balance(block);
     return 0;
+}
+
+/* Weights of a block as they are, and over their filters' RMS. */
+static void fetch(const wmk_block *block, size_t k, size_t count)
+{
+    size_t length = count < block->length ? count : block->length;
+    wmk_block_fetch(block, k, count, block->value);
+    for (size_t i = 0; i < count; i += length) wmk_edit_divide(block->v + i, block->value + i, block->inverse, length);
 }
 
 /* Weights taken together: so many that they stay in the first-level cache, unless groups or a codec's units would be cut. */
@@ -114,6 +122,27 @@ static void note_unfit(written_sums *to, const wmk_block *block)
     to->unfit_element = wmk_block_element(block, i);
 }
 
+/* One piece from what it is to what is stored. */
+static void edit_piece(const stream *s, const wmk_block *block, size_t k, size_t count, double *changed, double *squares)
+{
+    const wmk_tensor_view *view = block->place.view;
+    double inverse = *block->inverse.value;
+    if (view->codec == NULL && view->dtype == WMK_BF16 && block->one_run && count <= WMK_SQUARES_BLOCK && inverse < 1e30) {
+        const void *from = wmk_block_source(block, k);
+        wmk_edit_divide_bf16(block->v, from, (float)inverse, count);
+        float by = find_change(s, block, k, count, s->balanced);
+        wmk_edit_apply_bf16(wmk_block_target(block, k), from, (float)*block->rms.value, block->change, by, count, changed, squares);
+        return;
+    }
+    fetch(block, k, count);
+    float by = find_change(s, block, k, count, s->balanced);
+    size_t length = count < block->length ? count : block->length;
+    for (size_t i = 0; i < count; i += length) wmk_edit_apply(block->exact + i, block->value + i, block->rms, block->change + i, by, length);
+    wmk_block_write(block, k, count, block->exact);
+    wmk_block_read(block, k, count, block->stored);
+    wmk_compare_row(block->value, block->stored, count, changed, squares);
+}
+
 static void visit_edit(void *payload, uint32_t chunk, const wmk_block *block)
 {
     const stream *s = payload;
@@ -122,12 +151,7 @@ static void visit_edit(void *payload, uint32_t chunk, const wmk_block *block)
     size_t count = block->strips * block->length, piece = piece_of(block), n;
     for (size_t k = 0; k < count; k += n) {
         n = count - k < piece ? count - k : piece;
-        wmk_block_fetch(block, k, n, block->value);
-        double by = find_change(s, block, k, n, s->balanced);
-        wmk_add_shifted(block->exact, block->value, block->change, by, n);
-        wmk_block_write(block, k, n, block->exact);
-        wmk_block_read(block, k, n, block->stored);
-        wmk_compare_row(block->value, block->stored, n, &to->changed, &squares);
+        edit_piece(s, block, k, n, &to->changed, &squares);
     }
     if (!block->whole) return;
     if (!block->one_run || piece > WMK_SQUARES_BLOCK) squares = wmk_block_squares(block);
@@ -140,32 +164,45 @@ static void visit_edit(void *payload, uint32_t chunk, const wmk_block *block)
     }
 }
 
+static inline double factor_at(wmk_factor factor, size_t i) { return factor.value[factor.one ? 0 : i]; }
+
+/* How the weights of a block moved in their rows' directions, over their filters' RMS. */
+static void add_moved(wmk_edit_sums *to, const wmk_block *block)
+{
+    for (size_t k = 0; k < block->strips; k++) {
+        double moved = 0, squares = 0, weights = 0;
+        const double *stored = block->stored + k * block->length, *value = block->value + k * block->length;
+        const float *direction = block->direction + k * block->length;
+#pragma omp simd reduction(+ : moved, squares, weights)
+        for (size_t i = 0; i < block->length; i++) {
+            double by = factor_at(block->inverse, i), way = (stored[i] - value[i]) * by * (double)direction[i];
+            moved += way;
+            squares += way * way;
+            weights += by != 0;
+        }
+        to->moved += moved;
+        to->moved_squares += squares;
+        to->weights += weights;
+    }
+}
+
 /* Changes every weight by the same in its row's direction, more and more. */
 static void visit_measure(void *payload, uint32_t chunk, const wmk_block *block)
 {
     const stream *s = payload;
     size_t count = block->strips * block->length;
-    const double *direction = block->direction;
     bool part = block->strips == 1 && block->groups == 1 && !block->whole; /* of a filter: it says little of the mean of more */
-    wmk_block_fetch(block, 0, count, block->value);
-    double by = find_change(s, block, 0, count, s->balanced && !part);
-    for (size_t k = 0; k < count; k += block->length)
-        wmk_deal_change(block->direction + k, block->value + k, block->inverse, 1, (const pair *)s->edit, block->deal + k, block->length);
+    fetch(block, 0, count);
+    find_change(s, block, 0, count, false);
+    memcpy(block->direction, block->change, count * sizeof *block->change);
+    float by = find_change(s, block, 0, count, s->balanced && !part);
     for (int a = 0; a < s->asks; a++) {
-        double moved = 0, squares = 0, weights = 0;
-        for (size_t i = 0; i < count; i++) block->exact[i] = block->value[i] + s->ask[a] * (block->change[i] + by);
+        for (size_t i = 0; i < count; i += block->length)
+            for (size_t k = i; k < i + block->length; k++)
+                block->exact[k] = block->value[k] + s->ask[a] * factor_at(block->rms, k - i) * (double)(block->change[k] + by);
         wmk_block_write(block, 0, count, block->exact);
         wmk_block_read(block, 0, count, block->stored);
-#pragma omp simd reduction(+ : moved, squares, weights)
-        for (size_t i = 0; i < count; i++) {
-            double to = (block->stored[i] - block->value[i]) * direction[i];
-            moved += to;
-            squares += to * to;
-            weights += direction[i] != 0;
-        }
-        s->answer[chunk][a].moved += moved;
-        s->answer[chunk][a].moved_squares += squares;
-        s->answer[chunk][a].weights += weights;
+        add_moved(&s->answer[chunk][a], block);
     }
 }
 
@@ -216,7 +253,7 @@ static wmk_status measure(stream *s, bool *fits)
     enum { SAMPLE = 1 << 20 };
     memset(s->answer, 0, s->chunks * sizeof *s->answer);
     for (uint32_t j = 0; j < s->T; j++) set_edit(s, j, 0, 1);
-    WMK_TRY(walk_edit(s, visit_measure, s->e->vector.weights_read / SAMPLE, NULL, s->codecs));
+    WMK_TRY(walk_edit(s, visit_measure, s->e->vector.weights_read / SAMPLE, s->e->traffic, s->codecs));
     for (int a = 0; a < s->asks && *fits; a++) {
         wmk_edit_sums all = {0};
         for (uint32_t c = 0; c < s->chunks; c++) {
@@ -244,7 +281,7 @@ static wmk_status learn_rounding(stream *s)
     if (!narrow && !(large && s->balanced)) return WMK_OK;
     WMK_TRY(project_rows(s));
     for (uint32_t j = 0; j < s->T; j++) {
-        double add = fabs(s->edit[2 * (size_t)j][1]);
+        double add = fabs((double)s->edit[2 * (size_t)j][1]);
         largest = fmax(largest, add);
         if (add > 0) smallest = fmin(smallest, add);
     }

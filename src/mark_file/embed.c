@@ -23,10 +23,15 @@ typedef struct embedding {
     wmk_patch *patch;
 } embedding;
 
-static void walked(void *payload, const void *data, uint64_t bytes)
+static void passed(void *payload, const void *data, uint64_t bytes)
 {
     const embedding *job = payload;
     wmk_patch_give_back(job->patch, data, bytes);
+}
+
+static void walked(void *payload, uint64_t bytes)
+{
+    const embedding *job = payload;
     if (job->options->walked) job->options->walked(job->options->walked_payload, bytes);
 }
 
@@ -91,7 +96,7 @@ static wmk_status prove(embedding *job)
 
 static wmk_status embed_into(embedding *job)
 {
-    const wmk_traffic traffic = {job, walked, written, job->anew};
+    const wmk_traffic traffic = {job, walked, passed, written, job->anew};
     for (size_t t = 0; t < job->match.count; t++) {
         size_t index = job->match.tensor[t];
         job->anew[t] = is_written_whole(wmk_model_tensor_at(job->model, index), &job->match.views[t]);

@@ -34,10 +34,9 @@ wmk_status wmk_verification_list(wmk_verification *out, const wmk_match *match)
     return WMK_OK;
 }
 
-static void walked(void *payload, const void *data, uint64_t bytes)
+static void walked(void *payload, uint64_t bytes)
 {
     const wmk_verify_options *options = payload;
-    (void)data;
     options->walked(options->walked_payload, bytes);
 }
 

@@ -16,7 +16,7 @@
 
 #include "base/memory.h"
 
-enum { CHUNK_BYTES = 64 * 1024, FILL_BYTES = 8 << 20, GIVE_BACK_BYTES = 1 << 20 };
+enum { CHUNK_BYTES = 64 * 1024, FILL_BYTES = 8 << 20, GIVE_BACK_BYTES = 1 << 20, LARGE_BYTES = 1 << 30 /* not to be left in the page cache */ };
 
 typedef struct range {
     uint64_t begin, end;
@@ -296,7 +296,12 @@ wmk_status wmk_patch_put(wmk_patch *patch, size_t index, uint64_t offset, uint64
         return wmk_fail(WMK_ERROR_ARGUMENT, "tensor %zu was not handed out to be written anew", index);
     if (offset > all || size > all - offset) return outside(offset, size, all);
     begin += offset;
-    WMK_TRY(write_range(patch, tensor->file, data, begin, begin + size));
+    const wmk_model_file *file = &patch->model->files[tensor->file];
+    wmk_output *output = patch->copies[tensor->file].output;
+    bool read_again = file->container && file->container->finish; /* checksums */
+    WMK_TRY(file->map.size < LARGE_BYTES || read_again ? wmk_output_write_at(output, data, size, begin)
+                                                       : wmk_output_write_through(output, data, size, begin));
+    WMK_TRY(add_range(&patch->copies[tensor->file], begin, begin + size));
     patch->state[index].flushed = true;
     return WMK_OK;
 }

@@ -43,8 +43,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         const wmk_model_tensor *tensor = wmk_model_tensor_at(model, i);
         uint64_t bytes;
         FUZZ_CHECK(wmk_tensor_bytes(&tensor->view, &bytes) == WMK_OK && bytes == tensor->size_bytes);
-        FUZZ_CHECK(bytes == 0 || (tensor->offset_bytes <= size && bytes <= size - tensor->offset_bytes));
-        FUZZ_CHECK(bytes == 0 || (const uint8_t *)tensor->view.data == data + tensor->offset_bytes);
+        FUZZ_CHECK(tensor->offset_bytes <= size && bytes <= size - tensor->offset_bytes);
+        FUZZ_CHECK((const uint8_t *)tensor->view.data == data + tensor->offset_bytes);
         FUZZ_CHECK(wmk_model_find(model, tensor->view.name) == tensor);
         FUZZ_CHECK(!tensor->view.layout[0] || wmk_layout_is_valid(tensor->view.layout, tensor->view.rank));
         if (i > 0 && bytes > 0 && tensor[-1].size_bytes > 0)

@@ -429,7 +429,7 @@ static void kernels_keep_their_sums(void **state)
     options.margin = 4;
     assert_ok(wmk_mark_embed(key, views, out, &options, &balanced));
     assert_true(balanced.margin_reached >= 4 && balanced.errors_after == 0);
-    assert_true(largest_sum(new_conv, new_linear, conv, linear) < 1e-12);
+    assert_true(largest_sum(new_conv, new_linear, conv, linear) < 1e-5); /* changes are made in single precision */
     options.unbalanced = true;
     assert_ok(wmk_mark_embed(key, views, out, &options, &smallest));
     assert_true(smallest.margin_reached >= 4);

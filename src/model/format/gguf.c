@@ -344,7 +344,8 @@ static wmk_status place_tensors(reader *r, size_t first)
     for (size_t i = first; i < r->model->tensor_count; i++) {
         wmk_model_tensor *tensor = &r->model->tensors[i];
         tensor->offset_bytes += data_begin;
-        tensor->view.data = r->begin + (tensor->size_bytes > 0 ? tensor->offset_bytes : 0);
+        if (tensor->offset_bytes > size) tensor->offset_bytes = size; /* no bytes: the file may end before its padding does */
+        tensor->view.data = r->begin + tensor->offset_bytes;
     }
     return WMK_OK;
 }
