@@ -61,11 +61,11 @@ BODY void add_body(double *sum, const float *x, size_t stride, const double *a, 
         for (size_t i = 0; i < count; i++) sum[i] += x[j * stride + i] * a[j];
 }
 
-/* The sum that a, b, c, d hold: each of the functions below adds in the same order. */
-BODY double lanes(d4 a, d4 b, d4 c, d4 d)
+/* The sum that sixteen lanes hold, and `rest`, which is behind them: whoever sums the same numbers gets the same bits. */
+BODY void sum_lanes(const d4 *a, const d4 *b, const d4 *c, const d4 *d, double rest, double *out)
 {
-    a = (a + b) + (c + d);
-    return (a[0] + a[1]) + (a[2] + a[3]);
+    d4 all = (*a + *b) + (*c + *d);
+    *out = ((all[0] + all[1]) + (all[2] + all[3])) + rest;
 }
 
 BODY void squares_f64_body(const double *x, size_t count, double *out)
@@ -81,7 +81,7 @@ BODY void squares_f64_body(const double *x, size_t count, double *out)
     }
     double rest = 0;
     for (; i < count; i++) rest += x[i] * x[i];
-    *out = lanes(a, b, c, d) + rest;
+    sum_lanes(&a, &b, &c, &d, rest, out);
 }
 
 BODY void compare_body(const double *x, const double *y, size_t count, double *distance, double *squares)
@@ -100,13 +100,16 @@ BODY void compare_body(const double *x, const double *y, size_t count, double *d
         e += t * t;
         f += u * u;
     }
-    double rest = 0, apart = lanes(e, f, (d4){0}, (d4){0});
+    double rest = 0, rest_apart = 0, sum;
     for (; i < count; i++) {
         rest += y[i] * y[i];
-        apart += (y[i] - x[i]) * (y[i] - x[i]);
+        rest_apart += (y[i] - x[i]) * (y[i] - x[i]);
     }
-    *squares += lanes(a, b, c, d) + rest;
-    *distance += apart;
+    sum_lanes(&a, &b, &c, &d, rest, &sum);
+    *squares += sum;
+    a = b = (d4){0};
+    sum_lanes(&e, &f, &a, &b, rest_apart, &sum);
+    *distance += sum;
 }
 
 BODY void squares_body(const char *x, size_t count, double *out)
@@ -123,7 +126,7 @@ BODY void squares_body(const char *x, size_t count, double *out)
     }
     double rest = 0;
     for (; i < count; i++, x += 4) rest += (double)*(const f1 *)x * *(const f1 *)x;
-    *out = lanes(a, b, c, d) + rest;
+    sum_lanes(&a, &b, &c, &d, rest, out);
 }
 
 BODY void squares_bf16_body(const char *x, size_t count, double *out)
@@ -142,7 +145,7 @@ BODY void squares_bf16_body(const char *x, size_t count, double *out)
     double rest = 0;
     wmk_read_f64(wide, x, WMK_BF16, count - i);
     for (size_t k = 0; k < count - i; k++) rest += wide[k] * wide[k];
-    *out = lanes(a, b, c, d) + rest;
+    sum_lanes(&a, &b, &c, &d, rest, out);
 }
 
 BODY void widen_body(double *out, const char *x, size_t count)
@@ -182,7 +185,7 @@ __attribute__((target("avx2"))) static void squares_avx2(const char *x, size_t c
     }
     double rest;
     squares_body(x, count - i, &rest);
-    *out = lanes(a, b, c, d) + rest;
+    sum_lanes(&a, &b, &c, &d, rest, out);
 }
 __attribute__((target("avx2"))) static void squares_bf16_avx2(const char *x, size_t count, double *out)
 {
@@ -201,7 +204,7 @@ __attribute__((target("avx2"))) static void squares_bf16_avx2(const char *x, siz
     }
     double rest;
     squares_bf16_body(x, count - i, &rest);
-    *out = lanes(a, b, c, d) + rest;
+    sum_lanes(&a, &b, &c, &d, rest, out);
 }
 __attribute__((target("avx2"))) static void widen_avx2(double *out, const char *x, size_t count)
 {

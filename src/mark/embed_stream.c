@@ -251,9 +251,11 @@ static wmk_status project_rows(stream *s)
 static wmk_status measure(stream *s, bool *fits)
 {
     enum { SAMPLE = 1 << 20 };
+    wmk_traffic traffic = {0}; /* nothing is stored yet */
+    if (s->e->traffic != NULL) traffic = (wmk_traffic){.payload = s->e->traffic->payload, .passed = s->e->traffic->passed};
     memset(s->answer, 0, s->chunks * sizeof *s->answer);
     for (uint32_t j = 0; j < s->T; j++) set_edit(s, j, 0, 1);
-    WMK_TRY(walk_edit(s, visit_measure, s->e->vector.weights_read / SAMPLE, s->e->traffic, s->codecs));
+    WMK_TRY(walk_edit(s, visit_measure, s->e->vector.weights_read / SAMPLE, &traffic, s->codecs));
     for (int a = 0; a < s->asks && *fits; a++) {
         wmk_edit_sums all = {0};
         for (uint32_t c = 0; c < s->chunks; c++) {
