@@ -141,11 +141,15 @@ static void edit_bf16(void **state)
     static const double sizes[] = {1, 1e-30, 1e-38, 3e38};
     for (size_t k = 0; k < 4 * 150; k++) {
         size_t n = k / 4 < 149 ? k / 4 : MOST;
-        float rms = (float)sizes[k % 4], by = (float)(0.01 * uniform());
+        float rms = (float)sizes[k % 4], by = n % 2 ? (float)(0.01 * uniform()) : 0;
         for (size_t i = 0; i < n; i++) {
             uint16_t bits = next() % 16 == 0 ? 0 : wmk_f64_to_bf16(0.9 * uniform() * sizes[k % 4]);
-            memcpy(from + 1 + 2 * i, &bits, 2); /* at an odd address */
             change[i] = (float)(0.1 * uniform());
+            if (i % 7 == 0) { /* half way between two */
+                bits = (uint16_t)(0x3f80 | (next() & 0x7f));
+                change[i] = 0x1p-8f;
+            }
+            memcpy(from + 1 + 2 * i, &bits, 2); /* at an odd address */
             was[i] = (double)wmk_bf16_to_f32(bits);
         }
         memset(to, 0xee, sizeof to);
