@@ -7,7 +7,7 @@
 
 enum { WMK_AXIS_D, WMK_AXIS_H, WMK_AXIS_W, WMK_AXIS_I, WMK_AXES };
 
-/* What goes on with the views' bytes, for those who keep memory small, write elsewhere or show progress. Each may be NULL; called by any thread. */
+/* What goes on with the views' bytes, for those who keep memory small, write elsewhere or show progress. Each may be NULL (apart needs `written`); called by any thread. */
 typedef struct wmk_traffic {
     void *payload;
     void (*walked)(void *payload, uint64_t bytes);                   /* so many were read */

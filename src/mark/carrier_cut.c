@@ -59,10 +59,15 @@ static bool smallest_tile(const wmk_place *place, uint64_t unit, uint64_t smalle
     return run % unit == 0; /* else the tensor is no whole number of units */
 }
 
+static bool is_by_filter(const wmk_place *place) { return place->filter_stride != 1 || place->filters == 1; }
+
 bool wmk_cut_can_write(const wmk_place *place, const wmk_tensor_view *view)
 {
     uint64_t smallest[CUTS];
-    return wmk_tensor_is_writable(view) && (view->codec == NULL || smallest_tile(place, view->codec->granule, smallest));
+    if (!wmk_tensor_is_writable(view)) return false;
+    if (view->codec == NULL) return true;
+    if (!is_by_filter(place)) return place->filters % view->codec->granule == 0;
+    return smallest_tile(place, view->codec->granule, smallest) && smallest[FILTERS] == 1;
 }
 
 /* Whether the bytes of neighbouring elements are neighbours: block types, and plain ones. */
@@ -90,8 +95,11 @@ static uint64_t pick_filters(const wmk_cut *cut, const wmk_place *place, const u
 {
     uint64_t filters = place->filters <= STRIP_MAX ? place->filters : STRIP, rest = 1;
     for (int a = 0; a < WMK_AXES; a++) rest *= smallest[a];
-    if (cut->by_filter)
-        while (!wide && filters > STRIP_LEAST && filters * place->per_filter > limit) filters /= 2;
+    uint64_t window = place->per_filter / place->extent[WMK_AXIS_I];
+    if (cut->by_filter && wide)
+        while (filters > STRIP_LEAST && limit / filters < window) filters /= 2;
+    else if (cut->by_filter)
+        while (filters > STRIP_LEAST && filters * place->per_filter > limit) filters /= 2;
     else
         limit = TILE_STRIPS;
     filters = least(filters, limit / rest);
@@ -117,7 +125,7 @@ wmk_cut wmk_cut_make(const wmk_place *place, const wmk_tensor_view *view, uint64
     static const int widest_first[WMK_AXES] = {WMK_AXIS_W, WMK_AXIS_H, WMK_AXIS_D, WMK_AXIS_I};
     uint64_t smallest[CUTS], positions;
     uint32_t elements, bytes;
-    wmk_cut cut = {.count = 1, .by_filter = place->filter_stride != 1 || place->filters == 1};
+    wmk_cut cut = {.count = 1, .by_filter = is_by_filter(place)};
     sort_axes(place, cut.axis);
     if (!smallest_tile(place, unit_of(view), smallest))
         smallest_tile(place, 1, smallest); /* that is for reading only: some units are decoded twice */

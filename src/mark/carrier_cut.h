@@ -14,18 +14,17 @@ typedef struct wmk_cut {
     uint64_t block[WMK_CUT_AXES], tiles[WMK_CUT_AXES], count;
     uint64_t panel_tiles; /* tiles in a panel */
     size_t first_panel;   /* its number over all targets; the caller's */
-    bool by_filter;       /* [filters][positions] */
-    bool whole;           /* a tile holds all positions of its filters */
-    bool stretch;         /* whole, and a tile's weights are one stretch of bytes */
-    bool in_order;        /* by filter: positions lie in memory in canonical order */
+    /* by_filter: [filters][positions], else [positions][filters]. All else is false without it. whole: a tile holds all positions of its filters. stretch: it is whole, and one stretch of bytes
+     * (filters outermost). in_order: positions lie in memory in canonical order (OI, OHWI; not OIHW). */
+    bool by_filter, whole, stretch, in_order;
 } wmk_cut;
 
-/* limit: weights in a tile, about, where it goes filter by filter. wide: few positions of many filters, where there are many, rather than whole filters. */
+/* limit: weights in a tile, about, where it goes filter by filter. wide: few positions (one window at least) of many filters, where there are many, rather than whole filters. */
 wmk_cut wmk_cut_make(const wmk_place *place, const wmk_tensor_view *view, uint64_t limit, bool wide);
 size_t wmk_cut_positions(const wmk_cut *cut);
 /* Bytes [*offset, + *size) of the view's data are panel number `panel`. */
 void wmk_cut_panel(const wmk_cut *cut, const wmk_tensor_view *view, const wmk_place *place, uint64_t panel, uint64_t *offset, uint64_t *size);
-/* Whether tiles can be written: false where the units that a codec stores together cross what a tile can hold. */
+/* Whether tiles can be written: false where the units that a codec stores together hold weights of several filters or, in strips, of several positions. */
 bool wmk_cut_can_write(const wmk_place *place, const wmk_tensor_view *view);
 
 /* A tile: filters [filter, +filters), positions by axis [from, +extent). */
@@ -47,8 +46,10 @@ typedef struct wmk_tile_map {
     uint64_t *run_element; /* [runs] neighbouring elements: the first (by filter: of filter 0), */
     size_t *run_count;     /* and how many */
     size_t runs;
-    uint32_t *position;  /* [positions] by filter: the tile's canonical position that comes k-th in memory */
-    size_t groups, step; /* weight i is of group i / step % groups: those of one kernel window or, where that is 1 x 1, all of a filter's */
+    uint32_t *position; /* [positions] by filter: the tile's canonical position that comes k-th in memory */
+    size_t groups,
+        step; /* weight i is of group i / step % groups: those of one kernel window or, where that is 1 x 1, all of a filter's. OIHW: step H W, groups I; OHWI: 1 and I; OI: all and 1. In strips each of
+                            these once a filter. */
 } wmk_tile_map;
 /* map's arrays have room for wmk_cut_positions. */
 void wmk_tile_map_make(wmk_tile_map *map, const wmk_tile *tile);

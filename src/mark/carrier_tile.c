@@ -27,7 +27,7 @@ typedef struct workspace {
     uint16_t *deal;                           /* by filter [filters][deal_stride], else [positions][filters] */
     uint16_t *stage;                          /* [positions][filters] as dealt; [TURN][filters] where that is the order */
     wmk_parcel *parcel;                       /* what a tile is stored in, of targets that are written apart; NULL: no parcel yet */
-    size_t secret_bytes;                      /* up to the end of `stage` */
+    size_t secret_bytes;                      /* of what tells X or b: up to the end of `direction` */
     double *value, *exact, *stored, *scratch; /* [weights in a block], all but the first for walks with rooms */
     float *v, *change, *direction;            /* the same */
 } workspace;
@@ -84,10 +84,12 @@ static void widen(size_t *most, size_t size)
     if (*most < size) *most = size;
 }
 
-static bool goes_apart(const wmk_walk *walk, const wmk_cut *cut, size_t t)
+static bool goes_apart(const walker *w, const wmk_cut *cut, size_t t)
 {
-    return walk->outputs != NULL && walk->every <= 1 && walk->traffic != NULL && walk->traffic->apart != NULL && walk->traffic->apart[t] &&
-           cut->stretch;
+    const wmk_walk *walk = w->walk;
+    const wmk_traffic *traffic = walk->traffic;
+    return walk->outputs != NULL && !walk->trial && traffic != NULL && traffic->written != NULL && traffic->apart != NULL && traffic->apart[t] &&
+           w->vector->views[t].codec == NULL && cut->stretch;
 }
 
 static void plan_room(plan *out, const walker *w, size_t t)
@@ -104,7 +106,7 @@ static void plan_room(plan *out, const walker *w, size_t t)
     widen(&out->deal_max, filters * deal_stride(positions));
     widen(&out->stage_max, cut->in_order ? TURN * filters : weights);
     widen(&out->block_max, positions);
-    if (goes_apart(w->walk, cut, t)) widen(&out->bytes_max, weights * (wmk_dtype_bits(w->vector->views[t].dtype) / 8));
+    if (goes_apart(w, cut, t)) widen(&out->bytes_max, weights * (wmk_dtype_bits(w->vector->views[t].dtype) / 8));
 }
 
 static void make_plan(plan *out, const walker *w)
@@ -142,6 +144,9 @@ static size_t lay_out(workspace *s, unsigned char *block, const plan *p, bool ro
     take(block, &used, 1, sizeof *s);
     s->deal = take(block, &used, p->deal_max, sizeof *s->deal);
     s->stage = take(block, &used, p->stage_max, sizeof *s->stage);
+    s->v = take(block, &used, rooms ? p->block_max : 0, sizeof *s->v);
+    s->change = take(block, &used, rooms ? p->block_max : 0, sizeof *s->change);
+    s->direction = take(block, &used, rooms ? p->block_max : 0, sizeof *s->direction);
     s->secret_bytes = used;
     s->map.run_element = take(block, &used, p->runs_max, sizeof *s->map.run_element);
     s->map.run_count = take(block, &used, p->runs_max, sizeof *s->map.run_count);
@@ -149,9 +154,6 @@ static size_t lay_out(workspace *s, unsigned char *block, const plan *p, bool ro
     s->value = take(block, &used, p->block_max, sizeof *s->value);
     s->exact = take(block, &used, rooms ? p->block_max : 0, sizeof *s->exact);
     s->stored = take(block, &used, rooms ? p->block_max : 0, sizeof *s->stored);
-    s->v = take(block, &used, rooms ? p->block_max : 0, sizeof *s->v);
-    s->change = take(block, &used, rooms ? p->block_max : 0, sizeof *s->change);
-    s->direction = take(block, &used, rooms ? p->block_max : 0, sizeof *s->direction);
     s->scratch = take(block, &used, rooms ? p->block_max : 0, sizeof *s->scratch);
     return used;
 }
@@ -326,8 +328,9 @@ static void show_tile(const walker *w, const wmk_tile *t, const wmk_cut *cut, si
 {
     wmk_tile_map_make(&s->map, t);
     deal_tile(w->key, t, cut->in_order, s);
-    bool apart = goes_apart(w->walk, cut, target);
+    bool apart = goes_apart(w, cut, target);
     if (apart && s->parcel == NULL) s->parcel = wmk_outbox_take(w->outbox);
+    void *output = w->walk->outputs == NULL || (w->walk->trial && t->view->codec == NULL) ? NULL : w->walk->outputs[target];
     wmk_block block = {.value = s->value,
                        .groups = s->map.groups,
                        .step = s->map.step,
@@ -342,9 +345,7 @@ static void show_tile(const walker *w, const wmk_tile *t, const wmk_cut *cut, si
                        .place = {.view = t->view,
                                  .place = t->place,
                                  .map = &s->map,
-                                 .output = apart                      ? s->parcel->bytes
-                                           : w->walk->outputs != NULL ? w->walk->outputs[target]
-                                                                      : NULL,
+                                 .output = apart ? s->parcel->bytes : output,
                                  .first = apart ? t->filter * t->place->filter_stride : 0,
                                  .scratch = s->scratch}};
     (t->by_filter ? show_filters : show_strips)(w, t, s, &block, chunk);
@@ -368,9 +369,8 @@ static void tile_done(walker *w, size_t t, uint64_t index, workspace *s)
 {
     const wmk_cut *cut = &w->plan.cut[t];
     uint64_t panel = index / cut->panel_tiles, offset, size;
-    uint32_t left;
-#pragma omp atomic capture
-    left = --w->pending[cut->first_panel + panel];
+    /* Who finds 0 must see what the others stored. */
+    uint32_t left = __atomic_sub_fetch(&w->pending[cut->first_panel + panel], 1, __ATOMIC_ACQ_REL);
     if (left > 0) return;
     wmk_cut_panel(cut, &w->vector->views[t], &w->vector->place[t], panel, &offset, &size);
     if (w->outbox != NULL) {
@@ -378,7 +378,7 @@ static void tile_done(walker *w, size_t t, uint64_t index, workspace *s)
         parcel->target = t;
         parcel->offset = offset;
         parcel->size = size;
-        parcel->apart = goes_apart(w->walk, cut, t);
+        parcel->apart = goes_apart(w, cut, t);
         s->parcel = NULL;
         wmk_outbox_send(w->outbox, parcel);
     }

@@ -53,8 +53,9 @@ uint32_t wmk_tiles_chunks(const wmk_vector *vector);
 typedef struct wmk_walk {
     wmk_block_visit visit;
     void *payload;
-    bool rooms;
-    void *const *outputs;       /* NULL, or where wmk_block_store puts values, each laid out as its view's data; may be that */
+    bool rooms;                 /* the visitor fetches, changes and stores the weights itself, and has room for it */
+    void *const *outputs;       /* NULL, or where wmk_block_write puts values, each laid out as its view's data; may be that */
+    bool trial;                 /* only views with a codec need their outputs for it: what others are stored as goes into room of its own */
     uint64_t every;             /* above 1: a sample, about one weight in so many */
     const wmk_traffic *traffic; /* may be NULL; of a sample only `passed` is told */
 } wmk_walk;

@@ -22,8 +22,9 @@ typedef double quad[4];
 /* What one chunk wrote. */
 typedef struct written_sums {
     double changed; /* ||dW||^2 */
-    uint64_t unfit; /* the first filter of which something is no finite number any more, and one; 0: none */
+    uint64_t unfit; /* a filter whose squares are no finite number any more, and one; 0: none */
     uint64_t unfit_element;
+    double unfit_value; /* the largest there */
 } written_sums;
 
 typedef struct stream {
@@ -32,8 +33,9 @@ typedef struct stream {
     size_t deals; /* 2 T: rows with their signs */
     bool balanced;
     bool codecs;           /* some target has one */
-    quad *count;           /* [chunk][deals] {sum of w, of w^2, columns of filters that are not all zeros, -} before */
-    quad *first;           /* [T] {X_j . w, ||w of row j||^2, such columns, -} */
+    bool shared;           /* some targets are the same bytes: what is stored is known when all is written */
+    quad *count;           /* [chunk][deals] {sum of w, of w^2, columns of filters that are not all zeros, nothing} before */
+    quad *first;           /* [T] {X_j . w, ||w of row j||^2, such columns, nothing} */
     float (*edit)[2];      /* [deals] a weight w, over the RMS of its filter, changes by edit[0] w + edit[1] */
     double *shortfall;     /* [T] of the edit[1] of row j, what rounding is expected to take */
     pair *sum;             /* [chunk][deals] {sum of w, of w^2} as stored, targets whose filters are shown whole */
@@ -115,11 +117,14 @@ static size_t piece_of(const wmk_block *block)
 
 static void note_unfit(written_sums *to, const wmk_block *block)
 {
-    size_t i = 0, count = block->strips * block->length;
+    size_t at = 0, count = block->strips * block->length;
+    const double *stored = block->stored;
     wmk_block_read(block, 0, count, block->stored);
-    while (i + 1 < count && isfinite(block->stored[i])) i++;
+    for (size_t i = 1; i < count && isfinite(stored[at]); i++)
+        if (!(fabs(stored[i]) <= fabs(stored[at]))) at = i;
     to->unfit = block->filter + 1;
-    to->unfit_element = wmk_block_element(block, i);
+    to->unfit_element = wmk_block_element(block, at);
+    to->unfit_value = stored[at];
 }
 
 /* One piece from what it is to what is stored. */
@@ -153,7 +158,7 @@ static void visit_edit(void *payload, uint32_t chunk, const wmk_block *block)
         n = count - k < piece ? count - k : piece;
         edit_piece(s, block, k, n, &to->changed, &squares);
     }
-    if (!block->whole) return;
+    if (!block->whole || s->shared) return;
     if (!block->one_run || piece > WMK_SQUARES_BLOCK) squares = wmk_block_squares(block);
     double rms = sqrt(squares / (double)block->per_filter), inverse = rms > 0 ? 1 / rms : 0;
     if (!isfinite(squares) && to->unfit == 0) note_unfit(to, block);
@@ -191,7 +196,8 @@ static void visit_measure(void *payload, uint32_t chunk, const wmk_block *block)
 {
     const stream *s = payload;
     size_t count = block->strips * block->length;
-    bool part = block->strips == 1 && block->groups == 1 && !block->whole; /* of a filter: it says little of the mean of more */
+    /* Part of a filter without a window: it says little of the mean of more. */
+    bool part = block->strips == 1 && !block->whole && block->per_filter == block->place.place->extent[WMK_AXIS_I];
     fetch(block, 0, count);
     find_change(s, block, 0, count, false);
     memcpy(block->direction, block->change, count * sizeof *block->change);
@@ -207,13 +213,6 @@ static void visit_measure(void *payload, uint32_t chunk, const wmk_block *block)
 }
 
 /* ---- passes ---- */
-
-static wmk_status walk_edit(stream *s, wmk_block_visit visit, uint64_t every, const wmk_traffic *traffic, bool store)
-{
-    return wmk_tiles_walk(
-        s->e->key, &s->e->vector,
-        &(wmk_walk){.visit = visit, .payload = s, .rooms = true, .outputs = store ? s->e->outputs : NULL, .every = every, .traffic = traffic});
-}
 
 static wmk_status count_rows(stream *s)
 {
@@ -255,7 +254,14 @@ static wmk_status measure(stream *s, bool *fits)
     if (s->e->traffic != NULL) traffic = (wmk_traffic){.payload = s->e->traffic->payload, .passed = s->e->traffic->passed};
     memset(s->answer, 0, s->chunks * sizeof *s->answer);
     for (uint32_t j = 0; j < s->T; j++) set_edit(s, j, 0, 1);
-    WMK_TRY(walk_edit(s, visit_measure, s->e->vector.weights_read / SAMPLE, &traffic, s->codecs));
+    WMK_TRY(wmk_tiles_walk(s->e->key, &s->e->vector,
+                           &(wmk_walk){.visit = visit_measure,
+                                       .payload = s,
+                                       .rooms = true,
+                                       .outputs = s->codecs ? s->e->outputs : NULL,
+                                       .trial = true,
+                                       .every = s->e->vector.weights_read / SAMPLE,
+                                       .traffic = &traffic}));
     for (int a = 0; a < s->asks && *fits; a++) {
         wmk_edit_sums all = {0};
         for (uint32_t c = 0; c < s->chunks; c++) {
@@ -308,10 +314,13 @@ static wmk_status learn_rounding(stream *s)
 
 static wmk_status write_tiles(stream *s)
 {
-    static const wmk_traffic nobody = {0};
+    wmk_traffic traffic = {0};
+    if (s->e->traffic != NULL) traffic = *s->e->traffic;
+    if (s->shared) traffic.apart = NULL; /* they are read from the outputs */
     memset(s->sum, 0, s->chunks * s->deals * sizeof *s->sum);
     memset(s->written, 0, s->chunks * sizeof *s->written);
-    return walk_edit(s, visit_edit, 1, s->e->traffic != NULL ? s->e->traffic : &nobody, true);
+    return wmk_tiles_walk(s->e->key, &s->e->vector,
+                          &(wmk_walk){.visit = visit_edit, .payload = s, .rooms = true, .outputs = s->e->outputs, .traffic = &traffic});
 }
 
 /* ---- reading back ---- */
@@ -325,8 +334,13 @@ static wmk_status check_written(const stream *s)
         if (s->written[c].unfit == 0) continue;
         size_t t = s->e->vector.count - 1;
         while (s->e->vector.place[t].filter >= s->written[c].unfit) t--;
-        wmk_fail(WMK_ERROR_NUMERIC, "tensor %s: element %llu is infinite", wmk_view_name(s->e->key, s->e->views, t),
-                 (unsigned long long)s->written[c].unfit_element);
+        double value = s->written[c].unfit_value;
+        const char *name = wmk_view_name(s->e->key, s->e->views, t);
+        unsigned long long element = s->written[c].unfit_element;
+        if (isfinite(value))
+            wmk_fail(WMK_ERROR_NUMERIC, "tensor %s: element %llu is %g: too large to square", name, element, value);
+        else
+            wmk_fail(WMK_ERROR_NUMERIC, "tensor %s: element %llu is infinite", name, element);
         return does_not_fit();
     }
     return WMK_OK;
@@ -341,7 +355,7 @@ static wmk_status read_others(stream *s, pair *sum)
     bool any = false;
     WMK_TRY(wmk_alloc(&views, e->vector.count, sizeof *views));
     for (size_t t = 0; t < e->vector.count; t++) {
-        bool whole = wmk_tiles_whole(&e->vector, t);
+        bool whole = wmk_tiles_whole(&e->vector, t) && !s->shared;
         views[t] = e->views[t];
         views[t].data = whole ? NULL : e->outputs[t];
         any = any || !whole;
@@ -405,6 +419,33 @@ static wmk_status fit(stream *s)
     return wmk_embed_short(s->e, least);
 }
 
+typedef struct extent {
+    const unsigned char *begin, *end;
+} extent;
+
+static int by_begin(const void *a, const void *b)
+{
+    const extent *x = a, *y = b;
+    return (x->begin > y->begin) - (x->begin < y->begin);
+}
+
+/* Whether any two targets' outputs share bytes, as tied layers do. */
+static wmk_status find_shared(const wmk_embedding *e, bool *shared)
+{
+    extent *extents = NULL;
+    size_t count = e->vector.count;
+    WMK_TRY(wmk_alloc(&extents, count, sizeof *extents));
+    for (size_t t = 0; t < count; t++) {
+        extents[t].begin = e->outputs[t];
+        extents[t].end = extents[t].begin + wmk_view_bytes(&e->views[t], &e->vector.place[t]);
+    }
+    qsort(extents, count, sizeof *extents, by_begin);
+    *shared = false;
+    for (size_t t = 1; t < count; t++) *shared = *shared || extents[t].begin < extents[t - 1].end;
+    free(extents);
+    return WMK_OK;
+}
+
 static wmk_status make_stream(stream *s, wmk_embedding *e)
 {
     *s =
@@ -413,6 +454,7 @@ static wmk_status make_stream(stream *s, wmk_embedding *e)
         if (e->views[t].codec != NULL) s->codecs = true;
         if (!wmk_cut_can_write(&e->vector.place[t], &e->views[t])) return wmk_embed_not_written(e, t);
     }
+    WMK_TRY(find_shared(e, &s->shared));
     WMK_TRY(wmk_alloc_aligned(&s->count, s->chunks * s->deals * sizeof *s->count));
     WMK_TRY(wmk_alloc(&s->first, s->T, sizeof *s->first));
     WMK_TRY(wmk_alloc(&s->edit, s->deals, sizeof *s->edit));

@@ -19,7 +19,7 @@ typedef struct embedding {
     wmk_match match;
     void **outputs;      /* [targets] */
     bool *anew;          /* [targets] every byte of it is written */
-    wmk_reading *stored; /* read back from the copy's bytes */
+    wmk_reading *stored; /* read back from the bytes that went into the copy */
     wmk_patch *patch;
 } embedding;
 
@@ -64,7 +64,8 @@ static bool lies_the_same(const embedding *job, const wmk_model *copy, const wmk
     return true;
 }
 
-/* What the file on disk says, not the buffers it was written from: the copy is opened as any model is. */
+/* The copy is opened as any model is and its tensors are found anew. Where they lie just as they did, the reading of the bytes that were handed to the system for it is what anybody finds;
+ * else the copy is read. */
 static wmk_status prove(embedding *job)
 {
     wmk_model *copy;

@@ -569,13 +569,148 @@ static void rounding_is_part_of_it(void **state)
         }
 }
 
+/* ---- targets that are the same bytes ---- */
+
+static wmk_key *partition_key(const wmk_target *targets, size_t count, uint32_t bits, uint8_t seed_byte)
+{
+    const uint8_t seed[WMK_SEED_BYTES] = {seed_byte, 5};
+    wmk_key_options made = WMK_KEY_OPTIONS_INIT;
+    made.scheme = WMK_SCHEME_PARTITION;
+    made.carrier = WMK_CARRIER_WEIGHTS;
+    made.bits = bits;
+    made.targets = targets;
+    made.target_count = count;
+    made.seed = seed;
+    wmk_key *key;
+    assert_ok(wmk_key_create(&key, &made));
+    return key;
+}
+
+/* Tied layers: what is said to be stored is what is there in the end. */
+static void tied_targets(void **state)
+{
+    (void)state;
+    enum { N = 96 * 400 };
+    static float weights[N], stored[N];
+    uint64_t random = 8;
+    for (int i = 0; i < N; i++) weights[i] = (float)naive_normal(&random);
+    const wmk_target targets[] = {{"a", "OI", 2, {96, 400}}, {"b", "OI", 2, {96, 400}}};
+    const wmk_tensor_view views[] = {{"a", WMK_F32, 2, {96, 400}, "OI", weights, NULL, NULL, 0},
+                                     {"b", WMK_F32, 2, {96, 400}, "OI", weights, NULL, NULL, 0}};
+    const wmk_tensor_view after[] = {{"a", WMK_F32, 2, {96, 400}, "OI", stored, NULL, NULL, 0},
+                                     {"b", WMK_F32, 2, {96, 400}, "OI", stored, NULL, NULL, 0}};
+    void *const out[] = {stored, stored};
+    wmk_key *key = partition_key(targets, 2, 8, 3);
+    wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
+    wmk_embed_summary summary;
+    options.margin = 6;
+    wmk_status status = wmk_mark_embed(key, views, out, &options, &summary);
+    assert_true(status == WMK_OK || status == WMK_ERROR_NUMERIC); /* the later of two changes undoes the earlier: it may not be possible */
+    if (status == WMK_OK) {
+        wmk_reading *r;
+        double *s = signs_of(key), least = INFINITY;
+        assert_ok(wmk_mark_read(&r, key, after));
+        for (uint32_t j = 0; j < 8; j++) least = fmin(least, s[j] * r->score[j]);
+        assert_true(least >= 6 && fabs(least - summary.margin_reached) < 1e-9);
+        wmk_reading_free(r);
+        free(s);
+    }
+    wmk_key_free(key);
+}
+
+/* ---- writing once ---- */
+
+static wmk_status count_written(void *payload, size_t target, uint64_t offset, uint64_t bytes, const void *data)
+{
+    (void)target, (void)offset, (void)data;
+    *(uint64_t *)payload += bytes;
+    return WMK_OK;
+}
+
+/* A model large enough that the rounding is learnt from a sample: that tells what all weights do, so everything is written once. */
+static void large_models_are_written_once(void **state)
+{
+    (void)state;
+    enum { FILTERS = 256, CHANNELS = 7680 };
+    const uint64_t n = (uint64_t)FILTERS * CHANNELS * 9;
+    uint16_t *weights = malloc(n * sizeof *weights), *stored = malloc(n * sizeof *stored);
+    assert_true(weights && stored);
+    uint64_t random = 21;
+    for (uint64_t i = 0; i < n; i++) /* about normal, filters of different size */
+        weights[i] = wmk_f64_to_bf16((naive_uniform(&random) + naive_uniform(&random) + naive_uniform(&random) - 1.5) *
+                                     (1 + (double)(i / (9 * CHANNELS)) / FILTERS));
+    static const struct {
+        const char *layout;
+        uint32_t rank;
+        uint64_t shape[4];
+    } shapes[] = {{"OIHW", 4, {FILTERS, CHANNELS, 3, 3}}, {"OI", 2, {FILTERS, CHANNELS * 9}}, {"OHWI", 4, {FILTERS, 3, 3, CHANNELS}}};
+    for (int k = 0; k < 3; k++) {
+        wmk_target target = {.name = "w", .rank = shapes[k].rank};
+        wmk_tensor_view view = {.name = "w", .dtype = WMK_BF16, .rank = shapes[k].rank, .data = weights};
+        strcpy(target.layout, shapes[k].layout);
+        strcpy(view.layout, shapes[k].layout);
+        memcpy(target.shape, shapes[k].shape, sizeof shapes[k].shape);
+        memcpy(view.shape, shapes[k].shape, sizeof shapes[k].shape);
+        wmk_key *key = partition_key(&target, 1, 64, (uint8_t)k);
+        uint64_t bytes = 0;
+        const wmk_traffic traffic = {.payload = &bytes, .written = count_written};
+        void *out = stored;
+        wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
+        wmk_embed_summary summary;
+        assert_ok(wmk_mark_embed_into(key, &view, &out, &options, &traffic, &summary, NULL));
+        print_message("%s: smallest margin %.4f, written %.0f times\n", shapes[k].layout, summary.margin_reached, (double)bytes / (2 * (double)n));
+        assert_true(bytes == 2 * n);
+        assert_true(summary.margin_reached >= 8 && summary.margin_reached < 8.1);
+        wmk_key_free(key);
+    }
+    free(weights);
+    free(stored);
+}
+
+/* ---- units ---- */
+
+/* A codec whose units hold weights of several filters cannot be written filter by filter. */
+static void units_across_filters(void **state)
+{
+    (void)state;
+    static unsigned char bytes[64 * 16 / 32 * BLOCK8], stored[sizeof bytes];
+    static const struct {
+        const char *layout;
+        uint64_t shape[2];
+    } shapes[] = {{"OI", {64, 16}}, {"IO", {64, 16}}};
+    for (int k = 0; k < 2; k++) {
+        wmk_target target = {.name = "w", .rank = 2, .shape = {shapes[k].shape[0], shapes[k].shape[1]}};
+        wmk_tensor_view view = {
+            .name = "w", .dtype = WMK_Q8_0, .rank = 2, .shape = {shapes[k].shape[0], shapes[k].shape[1]}, .data = bytes, .codec = &q8};
+        strcpy(target.layout, shapes[k].layout);
+        strcpy(view.layout, shapes[k].layout);
+        double values[64 * 16];
+        for (int i = 0; i < 64 * 16; i++) values[i] = i % 17 - 8;
+        write_q8(&view, bytes, 0, 64 * 16, values);
+        wmk_key *key = partition_key(&target, 1, 2, 1);
+        void *out = stored;
+        wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
+        options.margin = 2;
+        memcpy(stored, bytes, sizeof bytes);
+        assert_fails(wmk_mark_embed(key, &view, &out, &options, NULL), WMK_ERROR_UNSUPPORTED, "units of 32 values");
+        wmk_key_free(key);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(margins_hold_as_stored),  cmocka_unit_test(cost_of_a_strong_mark),
-        cmocka_unit_test(change_is_the_smallest),  cmocka_unit_test(equation_6),
-        cmocka_unit_test(what_cannot_be),          cmocka_unit_test(change_beyond_the_type),
-        cmocka_unit_test(kernels_keep_their_sums), cmocka_unit_test(rounding_is_part_of_it),
+        cmocka_unit_test(margins_hold_as_stored),
+        cmocka_unit_test(cost_of_a_strong_mark),
+        cmocka_unit_test(change_is_the_smallest),
+        cmocka_unit_test(equation_6),
+        cmocka_unit_test(what_cannot_be),
+        cmocka_unit_test(change_beyond_the_type),
+        cmocka_unit_test(kernels_keep_their_sums),
+        cmocka_unit_test(rounding_is_part_of_it),
+        cmocka_unit_test(tied_targets),
+        cmocka_unit_test(large_models_are_written_once),
+        cmocka_unit_test(units_across_filters),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
