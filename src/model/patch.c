@@ -16,7 +16,13 @@
 
 #include "base/memory.h"
 
-enum { CHUNK_BYTES = 64 * 1024, FILL_BYTES = 8 << 20, GIVE_BACK_BYTES = 1 << 20, LARGE_BYTES = 1 << 30 /* not to be left in the page cache */ };
+enum {
+    CHUNK_BYTES = 64 * 1024,
+    FILL_BYTES = 8 << 20,
+    GIVE_BACK_BYTES = 1 << 20,
+    HUGE_PAGE = 2 << 20,
+    LARGE_BYTES = 1 << 30 /* not to be left in the page cache */
+};
 
 typedef struct range {
     uint64_t begin, end;
@@ -90,6 +96,16 @@ static void give_back(const unsigned char *begin, uint64_t size)
     if (last > first) madvise((void *)first, last - first, MADV_DONTNEED); /* both mappings read the same from their file again */
 }
 
+/* The same of a model's mapping, which nobody writes to: outwards to whole huge pages, since one that is given back in part is mapped in small pages from then on. */
+static void give_back_source(const wmk_map *map, const unsigned char *begin, uint64_t size)
+{
+    const uintptr_t low = (uintptr_t)map->data, high = low + map->size;
+    uintptr_t first = (uintptr_t)begin / HUGE_PAGE * HUGE_PAGE, last = ((uintptr_t)begin + size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE;
+    if (first < low) first = low;
+    if (last > high) last = high;
+    if (last > first) give_back((const unsigned char *)first, last - first);
+}
+
 static wmk_status write_range(wmk_patch *patch, uint32_t file, const unsigned char *bytes, uint64_t begin, uint64_t end)
 {
     file_copy *copy = &patch->copies[file];
@@ -123,7 +139,7 @@ static wmk_status fill(wmk_patch *patch, uint32_t file, uint64_t begin, uint64_t
             part = gap - begin < FILL_BYTES ? gap - begin : FILL_BYTES;
             WMK_TRY(write_range(patch, file, from + begin, begin, begin + part));
             show_edges(copy, from, begin, begin + part);
-            give_back(source + begin, part);
+            give_back_source(&patch->model->files[file].map, source + begin, part);
         }
         next = range_after(copy, begin);
         if (next < copy->filled_count && copy->filled[next].begin <= begin) begin = copy->filled[next].end;
@@ -277,7 +293,9 @@ void wmk_patch_give_back(const wmk_patch *patch, const void *data, uint64_t size
     for (size_t i = 0; i < patch->model->file_count; i++) {
         const wmk_map *map = &patch->model->files[i].map;
         const unsigned char *copy = patch->copies[i].bytes;
-        if ((begin >= map->data && begin + size <= map->data + map->size) || (copy && begin >= copy && begin + size <= copy + map->size))
+        if (begin >= map->data && begin + size <= map->data + map->size)
+            give_back_source(map, begin, size);
+        else if (copy && begin >= copy && begin + size <= copy + map->size)
             give_back(begin, size);
     }
 }
@@ -324,7 +342,7 @@ wmk_status wmk_patch_flush(wmk_patch *patch, size_t index, uint64_t offset, uint
     state->flushed = true;
     if (size >= GIVE_BACK_BYTES) {
         give_back(now, size);
-        give_back(before, size);
+        give_back_source(&patch->model->files[tensor->file].map, before, size);
     }
     return WMK_OK;
 }
