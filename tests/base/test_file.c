@@ -269,14 +269,48 @@ static void a_copy_to_be_filled_has_its_room(void **state)
     copy_onto_a_disk("large", 2 << 20, "megabyte");
 }
 
+/* More than is left in the page cache at a time, not in order, and read again. */
+static void written_through_is_all_there(void **state)
+{
+    (void)state;
+    enum { COUNT = 75, EACH = (1 << 20) + 24 };
+    wmk_output *output;
+    unsigned char *bytes = malloc(EACH);
+    assert_non_null(bytes);
+    assert_ok(wmk_output_begin(&output, "through", 0666, false));
+    for (unsigned i = 0; i < COUNT; i++) {
+        unsigned at = i * 31 % COUNT;
+        memset(bytes, (int)at, EACH);
+        assert_ok(wmk_output_write_through(output, bytes, EACH, (uint64_t)at * EACH));
+    }
+    assert_ok(wmk_output_read_at(output, bytes, EACH, 3 * (uint64_t)EACH));
+    assert_true(bytes[0] == 3 && bytes[EACH - 1] == 3);
+    assert_ok(wmk_output_write_through(output, "end", 3, (uint64_t)COUNT * EACH));
+    assert_ok(wmk_output_commit(output));
+    free(bytes);
+    wmk_map map;
+    assert_ok(wmk_map_open(&map, "through"));
+    assert_int_equal(map.size, (size_t)COUNT * EACH + 3);
+    for (size_t at = 0; at < map.size - 3; at += 4093) assert_int_equal(map.data[at], at / EACH);
+    assert_memory_equal(map.data + map.size - 3, "end", 3);
+    wmk_map_close(&map);
+    assert_int_equal(unlink("through"), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(maps_show_the_bytes),         cmocka_unit_test(what_is_no_file_is_refused),
-        cmocka_unit_test(an_output_appears_at_commit), cmocka_unit_test(an_existing_file_is_kept),
-        cmocka_unit_test(bad_places_are_refused),      cmocka_unit_test(a_link_stays_a_link),
-        cmocka_unit_test(a_copy_is_the_source),        cmocka_unit_test(death_leaves_the_old_file),
-        cmocka_unit_test(named_outputs_behave_alike),  cmocka_unit_test(a_copy_to_be_filled_has_its_room),
+        cmocka_unit_test(maps_show_the_bytes),
+        cmocka_unit_test(what_is_no_file_is_refused),
+        cmocka_unit_test(an_output_appears_at_commit),
+        cmocka_unit_test(an_existing_file_is_kept),
+        cmocka_unit_test(bad_places_are_refused),
+        cmocka_unit_test(a_link_stays_a_link),
+        cmocka_unit_test(a_copy_is_the_source),
+        cmocka_unit_test(death_leaves_the_old_file),
+        cmocka_unit_test(written_through_is_all_there),
+        cmocka_unit_test(named_outputs_behave_alike),
+        cmocka_unit_test(a_copy_to_be_filled_has_its_room),
     };
     return cmocka_run_group_tests(tests, enter_folder, remove_folder);
 }
