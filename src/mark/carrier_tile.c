@@ -215,20 +215,18 @@ static void deal_tile(const wmk_key *key, const wmk_tile *t, bool in_order, work
     }
 }
 
-uint64_t wmk_block_element(const wmk_block *block, size_t i)
-{
-    const wmk_tile_map *map = block->place.map;
-    size_t r = 0;
-    for (; i >= map->run_count[r]; r++) i -= map->run_count[r];
-    return block->place.base + map->run_element[r] + i;
-}
-
 /* The run that holds weight *k of the block, and where in it. */
 static size_t run_of(const wmk_tile_map *map, size_t *k)
 {
     size_t r = 0;
     for (; *k >= map->run_count[r]; r++) *k -= map->run_count[r];
     return r;
+}
+
+uint64_t wmk_block_element(const wmk_block *block, size_t i)
+{
+    size_t r = run_of(block->place.map, &i);
+    return block->place.base + block->place.map->run_element[r] + i;
 }
 
 /* Plain bytes of element number `element`, the block's weight k, where they are stored. */

@@ -242,4 +242,16 @@ static inline void naive_read(const wmk_key *key, const double *w, bool normaliz
     free(x);
 }
 
+/* s_j = 2 b_j - 1; the caller frees it. */
+static inline double *naive_signs(const wmk_key *key)
+{
+    uint32_t T = wmk_key_bit_count(key);
+    uint8_t *b = calloc(T, 1);
+    double *s = calloc(T, sizeof *s);
+    wmk_key_bits(key, b);
+    for (uint32_t j = 0; j < T; j++) s[j] = b[j] ? 1 : -1;
+    free(b);
+    return s;
+}
+
 #endif
