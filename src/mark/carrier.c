@@ -231,14 +231,15 @@ static wmk_status take_balance(wmk_vector *v, size_t t)
 {
     const wmk_place *place = &v->place[t];
     double *channel = v->channel + place->channel, *channel_rms = v->channel_rms + place->channel;
-    uint64_t lost;
+    wmk_balance *balance;
     if (place->per_filter > WMK_BALANCE_FILTER_MAX) {
         *channel = *channel_rms = 1;
         take_rms(v, t);
         return WMK_OK;
     }
-    WMK_TRY(wmk_view_balance(&v->views[t], place, channel, channel_rms, v->rms + place->filter, v->inverse + place->filter,
-                             &lost, v->traffic));
+    WMK_TRY(wmk_balance_create(&balance, &v->views[t], place));
+    uint64_t lost = wmk_balance_compute(balance, channel, channel_rms, v->rms + place->filter, v->inverse + place->filter, v->traffic);
+    wmk_balance_free(balance);
     v->damaged[t] = lost > 0;
 #pragma omp atomic
     v->weights_lost += lost;

@@ -10,36 +10,43 @@
 
 #include "base/memory.h"
 #include "mark/carrier_kernel.h"
+#include "mark/lane_kernel.h"
 
-#define SAMPLE_MAX 256                     /* filters whose exponents are looked at */
-#define SAMPLE_LEAST 16                    /* unless there are fewer; */
-#define SAMPLE_WEIGHTS ((uint64_t)1 << 22) /* so many weights of them, about */
-#define NONE INT16_MIN                     /* no exponent: the weight is 0 */
+#define SAMPLE_MAX 256                     /* filters whose exponents are looked at, */
+#define SAMPLE_LEAST 16                    /* or fewer where a filter is long, but no fewer than this */
+#define SAMPLE_WEIGHTS ((uint64_t)1 << 22) /* weights of a sample, about */
 #define EXPONENT_LEAST (-1022)
-#define PIECE 512          /* weights converted at a time */
-#define POSITIONS 64       /* of all sampled filters, transposed at a time */
-#define FILTERS 32         /* whose medians are taken together: a cache line of exponents */
-#define CHUNKS 32          /* of filters, each with sums of its own */
-#define SUMS ((uint64_t)1 << 21) /* elements of all of these, about */
-#define RESIDUAL_MAX 4096  /* of e - a - b: each is within 1023 of 0 and a mean of such, so their sums are within 4 * 1023 */
-#define BINS (2 * RESIDUAL_MAX)
+#define NONE 0x4000 /* in place of an exponent: the weight is 0. Above all exponents and their differences */
+#define VALID 0x2000
+#define NEAR 8
+#define PIECE 512                          /* weights converted at a time */
+#define POSITIONS 64                       /* of all sampled filters, transposed at a time */
+#define ROUND 16384                        /* rows that lanes of 16 bits can count */
+#define CHUNKS 32                          /* of filters, each with sums of its own */
+#define SUMS ((uint64_t)1 << 21)           /* elements of all of these, about */
+#define WORTH_THREADS ((uint64_t)1 << 15)  /* weights */
 
-typedef struct balance {
+struct wmk_balance {
     const wmk_tensor_view *view;
     const wmk_place *place;
     uint64_t per_filter, channels, window;
-    size_t sampled;
-    uint32_t *channel_of; /* [per_filter] in the order of memory: "position" below */
-    uint32_t *positions;  /* [channels][window] of each channel */
-    int16_t *exponent;    /* [per_filter][sampled] */
-    int32_t *a;           /* [channels] */
-    int32_t b[SAMPLE_MAX];
-    double *scale; /* [per_filter] 2^-a */
-    double *sum;   /* [per_filter] over filters of (2^-a W / r)^2 */
-    double *rms, *inverse;
+    size_t sampled, stride; /* filters of the sample, and with those that fill up the last lanes */
+    bool wide;              /* there is enough work for several threads */
+    uint32_t *channel_of;   /* [per_filter] in the order of memory: "position" below */
+    uint32_t *positions;    /* [channels][window] of each channel */
+    int16_t *exponent;      /* [per_filter][stride] */
+    int16_t *a;             /* [channels] */
+    int16_t *a_of;          /* [per_filter] of each position's channel */
+    int16_t b[SAMPLE_MAX + WMK_LANES];
+    double *scale;           /* [per_filter] 2^-a */
+    double *sum;             /* [per_filter] over filters of (2^-a W / r)^2 */
+    uint64_t chunks;         /* of filters, where these are rows of memory */
+    size_t threads;
+    double *sums, *squares;  /* [chunks][per_filter], [threads][per_filter]; the same */
+    double *rms, *inverse;   /* [filters] the caller's */
     uint64_t lost;
     const wmk_traffic *traffic;
-} balance;
+};
 
 uint64_t wmk_balance_channels(const wmk_place *place)
 {
@@ -48,44 +55,6 @@ uint64_t wmk_balance_channels(const wmk_place *place)
 
 /* Of this room's threads: 0 in a region that another one runs. */
 static size_t thread_number(void) { return omp_get_level() > 1 ? 0 : (size_t)omp_get_thread_num(); }
-
-/* ---- medians of small integers ---- */
-
-typedef struct counts {
-    uint32_t count[BINS];
-    int32_t low, high; /* bins in use */
-    uint64_t all;
-} counts;
-
-static void counts_begin(counts *c)
-{
-    c->low = BINS;
-    c->high = -1;
-    c->all = 0;
-}
-
-static void counts_add(counts *c, int32_t value)
-{
-    int32_t bin = value + RESIDUAL_MAX;
-    c->count[bin]++;
-    c->all++;
-    if (bin < c->low) c->low = bin;
-    if (bin > c->high) c->high = bin;
-}
-
-/* The lower median, 0 of nothing; the counts are empty again. */
-static int32_t counts_take_median(counts *c)
-{
-    int32_t median = 0;
-    uint64_t below = 0, wanted = c->all > 0 ? (c->all - 1) / 2 : 0;
-    for (int32_t bin = c->low; bin <= c->high; bin++) {
-        if (below <= wanted && wanted < below + c->count[bin]) median = bin - RESIDUAL_MAX;
-        below += c->count[bin];
-        c->count[bin] = 0;
-    }
-    counts_begin(c);
-    return median;
-}
 
 /* ---- the start: exponents of a sample of filters ---- */
 
@@ -99,7 +68,7 @@ static int16_t exponent_of(double value)
 }
 
 /* `count` weights of one filter from a position on, as doubles. */
-static void read_positions(const balance *s, uint64_t filter, uint64_t position, size_t count, double *value)
+static void read_positions(const wmk_balance *s, uint64_t filter, uint64_t position, size_t count, double *value)
 {
     const wmk_place *place = s->place;
     for (size_t i = 0, n; i < count; i += n) {
@@ -109,110 +78,164 @@ static void read_positions(const balance *s, uint64_t filter, uint64_t position,
     }
 }
 
-static void sample_exponents(balance *s)
+static void sample_exponents(wmk_balance *s)
 {
     uint64_t blocks = (s->per_filter + POSITIONS - 1) / POSITIONS;
-#pragma omp parallel for schedule(static) if (s->per_filter * s->sampled > PIECE * 32)
+#pragma omp parallel for schedule(static) if (s->wide)
     for (uint64_t block = 0; block < blocks; block++) {
         double value[POSITIONS];
         uint64_t first = block * POSITIONS;
         size_t n = s->per_filter - first < POSITIONS ? (size_t)(s->per_filter - first) : POSITIONS;
-        for (size_t k = 0; k < s->sampled; k++) {
-            read_positions(s, k * s->place->filters / s->sampled, first, n, value);
-            for (size_t i = 0; i < n; i++) s->exponent[(first + i) * s->sampled + k] = exponent_of(value[i]);
+        int16_t *to = s->exponent + first * s->stride;
+        for (size_t k = 0; k < s->stride; k++) {
+            if (k < s->sampled) read_positions(s, k * s->place->filters / s->sampled, first, n, value);
+            for (size_t i = 0; i < n; i++) to[i * s->stride + k] = k < s->sampled ? exponent_of(value[i]) : NONE;
         }
     }
 }
 
-static int32_t floor_mean(int64_t sum, int64_t count)
+static int16_t floor_mean(int64_t sum, int64_t count)
 {
     if (count == 0) return 0;
-    int64_t quotient = sum / count;
-    return (int32_t)(quotient - (sum % count < 0));
+    return (int16_t)(sum / count - (sum % count < 0));
 }
 
-static void average_channels(balance *s)
+static void average_channels(wmk_balance *s)
 {
-#pragma omp parallel for schedule(static) if (s->per_filter * s->sampled > PIECE * 32)
+#pragma omp parallel for schedule(static) if (s->wide)
     for (uint64_t i = 0; i < s->channels; i++) {
         int64_t sum = 0, count = 0;
         for (uint64_t w = 0; w < s->window; w++) {
-            const int16_t *e = s->exponent + s->positions[i * s->window + w] * s->sampled;
-            for (size_t k = 0; k < s->sampled; k++) {
-                sum += e[k] == NONE ? 0 : e[k];
-                count += e[k] != NONE;
+            const int16_t *e = s->exponent + s->positions[i * s->window + w] * s->stride;
+            int32_t row = 0, there = 0;
+            for (size_t k = 0; k < s->stride; k++) {
+                row += e[k] == NONE ? 0 : e[k];
+                there += e[k] != NONE;
             }
+            sum += row;
+            count += there;
         }
         s->a[i] = floor_mean(sum, count);
     }
 }
 
-static void average_filters(balance *s)
+static void spread_channels(wmk_balance *s)
 {
-    int64_t sum[SAMPLE_MAX] = {0}, count[SAMPLE_MAX] = {0};
-#pragma omp parallel for schedule(static) reduction(+ : sum, count) if (s->per_filter * s->sampled > PIECE * 32)
-    for (uint64_t p = 0; p < s->per_filter; p++) {
-        const int16_t *e = s->exponent + p * s->sampled;
-        int32_t a = s->a[s->channel_of[p]];
-        for (size_t k = 0; k < s->sampled; k++) {
-            sum[k] += e[k] == NONE ? 0 : e[k] - a;
-            count[k] += e[k] != NONE;
-        }
-    }
-    for (size_t k = 0; k < s->sampled; k++) s->b[k] = floor_mean(sum[k], count[k]);
+    for (uint64_t p = 0; p < s->per_filter; p++) s->a_of[p] = s->a[s->channel_of[p]];
 }
 
-static void add_filter_medians(balance *s, counts *all)
+/* A search for medians, by halves, of as many sets as there are lanes. */
+typedef struct search {
+    int16_t low[WMK_LANES], high[WMK_LANES]; /* the median is in [low, high] */
+    int64_t wanted[WMK_LANES];               /* how many are to be below or at it */
+} search;
+
+/* The middles; false when all are found. */
+static bool search_middle(const search *find, int16_t middle[WMK_LANES])
 {
-    size_t groups = (s->sampled + FILTERS - 1) / FILTERS;
-#pragma omp parallel for schedule(dynamic, 1) if (s->per_filter * s->sampled > PIECE * 32)
-    for (size_t g = 0; g < groups; g++) {
-        counts *c = all + thread_number() * FILTERS;
-        size_t first = g * FILTERS, n = s->sampled - first < FILTERS ? s->sampled - first : FILTERS;
-        for (uint64_t p = 0; p < s->per_filter; p++) {
-            const int16_t *e = s->exponent + p * s->sampled + first;
-            int32_t a = s->a[s->channel_of[p]];
-            for (size_t k = 0; k < n; k++)
-                if (e[k] != NONE) counts_add(&c[k], e[k] - a - s->b[first + k]);
-        }
-        for (size_t k = 0; k < n; k++) s->b[first + k] += counts_take_median(&c[k]);
+    bool open = false;
+    for (int k = 0; k < WMK_LANES; k++) {
+        middle[k] = (int16_t)((find->low[k] + find->high[k]) >> 1);
+        open = open || find->low[k] < find->high[k];
+    }
+    return open;
+}
+
+static void search_narrow(search *find, const int16_t middle[WMK_LANES], const int64_t below[WMK_LANES])
+{
+    for (int k = 0; k < WMK_LANES; k++) {
+        if (middle[k] < find->low[k] || middle[k] >= find->high[k]) continue; /* it is known already */
+        if (below[k] >= find->wanted[k])
+            find->high[k] = middle[k];
+        else
+            find->low[k] = (int16_t)(middle[k] + 1);
     }
 }
 
-static void add_channel_medians(balance *s, counts *all)
+/* e - a of filters [first, first + lanes): how many are at `most` or below. */
+static void count_filters(const wmk_balance *s, size_t first, const int16_t most[WMK_LANES], int64_t below[WMK_LANES])
 {
-#pragma omp parallel for schedule(static) if (s->per_filter * s->sampled > PIECE * 32)
+    memset(below, 0, WMK_LANES * sizeof *below);
+    for (uint64_t p = 0; p < s->per_filter; p += ROUND) {
+        size_t n = s->per_filter - p < ROUND ? (size_t)(s->per_filter - p) : ROUND;
+        int16_t counted[WMK_LANES];
+        wmk_count_lanes(s->exponent + p * s->stride + first, s->stride, s->a_of + p, n, most, counted);
+        for (int k = 0; k < WMK_LANES; k++) below[k] += counted[k];
+    }
+}
+
+/* b_k: the lower median of e - a over each filter of the sample. */
+static void find_filter_medians(wmk_balance *s)
+{
+#pragma omp parallel for schedule(dynamic, 1) if (s->wide)
+    for (size_t first = 0; first < s->stride; first += WMK_LANES) {
+        search find;
+        int16_t middle[WMK_LANES];
+        int64_t below[WMK_LANES];
+        for (int k = 0; k < WMK_LANES; k++) middle[k] = VALID;
+        count_filters(s, first, middle, below);
+        for (int k = 0; k < WMK_LANES; k++) {
+            find.low[k] = below[k] > 0 ? -VALID : 0;
+            find.high[k] = below[k] > 0 ? VALID : 0;
+            find.wanted[k] = (below[k] + 1) / 2;
+        }
+        for (int side = 0; side < 2; side++) { /* most medians are near 0 */
+            for (int k = 0; k < WMK_LANES; k++) middle[k] = find.low[k] < find.high[k] ? (int16_t)(side ? NEAR - 1 : -NEAR - 1) : 0;
+            count_filters(s, first, middle, below);
+            search_narrow(&find, middle, below);
+        }
+        while (search_middle(&find, middle)) {
+            count_filters(s, first, middle, below);
+            search_narrow(&find, middle, below);
+        }
+        memcpy(s->b + first, find.low, sizeof find.low);
+    }
+}
+
+/* e - b of one channel: how many are at `most` or below. */
+static int64_t count_channel(const wmk_balance *s, uint64_t channel, int16_t most)
+{
+    int64_t below = 0;
+    for (uint64_t w = 0; w < s->window; w++) {
+        const int16_t *e = s->exponent + s->positions[channel * s->window + w] * s->stride;
+        below += wmk_count_row(e, s->b, s->stride, most);
+    }
+    return below;
+}
+
+/* a_i: the lower median of e - b over each channel. */
+static void find_channel_medians(wmk_balance *s)
+{
+#pragma omp parallel for schedule(static) if (s->wide)
     for (uint64_t i = 0; i < s->channels; i++) {
-        counts *c = all + thread_number() * FILTERS;
-        for (uint64_t w = 0; w < s->window; w++) {
-            const int16_t *e = s->exponent + s->positions[i * s->window + w] * s->sampled;
-            for (size_t k = 0; k < s->sampled; k++)
-                if (e[k] != NONE) counts_add(c, e[k] - s->a[i] - s->b[k]);
+        int64_t all = count_channel(s, i, VALID);
+        int low = all > 0 ? -VALID : 0, high = all > 0 ? VALID : 0;
+        for (int step = 0; low < high; step++) { /* most medians are near the mean */
+            int middle = step == 0 ? s->a[i] - NEAR - 1 : step == 1 ? s->a[i] + NEAR - 1 : (low + high) >> 1;
+            if (middle < low || middle >= high) continue;
+            if (count_channel(s, i, (int16_t)middle) >= (all + 1) / 2)
+                high = middle;
+            else
+                low = middle + 1;
         }
-        s->a[i] += counts_take_median(c);
+        s->a[i] = (int16_t)low;
     }
 }
 
-static wmk_status find_start(balance *s)
+static void find_start(wmk_balance *s)
 {
-    counts *all = NULL;
-    size_t count = (omp_in_parallel() ? 1 : (size_t)omp_get_max_threads()) * FILTERS;
-    WMK_TRY(wmk_alloc(&all, count, sizeof *all));
-    for (size_t i = 0; i < count; i++) counts_begin(&all[i]);
     sample_exponents(s);
     average_channels(s);
-    average_filters(s);
-    add_filter_medians(s, all);
-    add_channel_medians(s, all);
+    spread_channels(s);
+    find_filter_medians(s);
+    find_channel_medians(s);
     for (uint64_t p = 0; p < s->per_filter; p++) s->scale[p] = ldexp(1, -s->a[s->channel_of[p]]);
-    free(all);
-    return WMK_OK;
 }
 
 /* ---- one division by the filters' RMS, and the sums for that of the input channels ---- */
 
 /* (2^-a W)^2 of one filter, which may hold what is no number, and their sum. */
-static double filter_squares(const balance *s, uint64_t filter, double *square, bool cleaned, uint64_t *lost)
+static double filter_squares(const wmk_balance *s, uint64_t filter, double *square, bool cleaned, uint64_t *lost)
 {
     double value[PIECE], sum = 0;
     uint64_t bad = 0, there = 0;
@@ -229,7 +252,7 @@ static double filter_squares(const balance *s, uint64_t filter, double *square, 
     return isfinite(sum) ? sum : 0;
 }
 
-static void set_filter(balance *s, uint64_t filter, double sum)
+static void set_filter(wmk_balance *s, uint64_t filter, double sum)
 {
     s->rms[filter] = sqrt(sum / (double)s->per_filter);
     s->inverse[filter] = s->rms[filter] > 0 ? 1 / s->rms[filter] : 0;
@@ -247,49 +270,39 @@ static void add_filter(double *sum, double *square, double inverse, size_t count
 }
 
 /* Part number `part` of so many was read. */
-static void tell_read(const balance *s, uint64_t part, uint64_t parts)
+static void tell_read(const wmk_balance *s, uint64_t part, uint64_t parts)
 {
     uint64_t bytes = wmk_view_bytes(s->view, s->place), begin = bytes / parts * part, end = part + 1 == parts ? bytes : bytes / parts * (part + 1);
     wmk_traffic_read(s->traffic, (const char *)s->view->data + begin, end - begin);
 }
 
 /* Filters lie one after the other: each is read once, and its share is added while it is at hand. */
-static wmk_status divide_by_rows(balance *s)
+static void divide_by_rows(wmk_balance *s)
 {
-    const uint64_t filters = s->place->filters, fit = SUMS / s->per_filter, P = s->per_filter;
-    uint64_t chunks = fit < 1 ? 1 : fit < CHUNKS ? fit : CHUNKS, lost = 0;
-    if (chunks > filters) chunks = filters;
-    int threads = omp_in_parallel() ? 1 : omp_get_max_threads();
-    if ((uint64_t)threads > chunks) threads = (int)chunks;
-    double *sums = NULL, *squares = NULL;
-    wmk_status status;
-    WMK_TRY_GOTO(status, wmk_alloc(&sums, chunks * P, sizeof *sums), done);
-    WMK_TRY_GOTO(status, wmk_alloc(&squares, (uint64_t)threads * P, sizeof *squares), done);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads) reduction(+ : lost) if (filters * P > PIECE * 32)
-    for (uint64_t c = 0; c < chunks; c++) {
-        double *square = squares + thread_number() * P;
-        for (uint64_t f = filters * c / chunks; f < filters * (c + 1) / chunks; f++) {
+    const uint64_t filters = s->place->filters, P = s->per_filter;
+    uint64_t lost = 0;
+    memset(s->sums, 0, s->chunks * P * sizeof *s->sums);
+#pragma omp parallel for schedule(dynamic, 1) num_threads((int)s->threads) reduction(+ : lost) if (s->wide)
+    for (uint64_t c = 0; c < s->chunks; c++) {
+        double *square = s->squares + thread_number() * P;
+        for (uint64_t f = filters * c / s->chunks; f < filters * (c + 1) / s->chunks; f++) {
             double sum = filter_squares(s, f, square, false, NULL);
             if (!isfinite(sum)) sum = filter_squares(s, f, square, true, &lost);
             set_filter(s, f, sum);
-            add_filter(sums + c * P, square, s->inverse[f], P);
+            add_filter(s->sums + c * P, square, s->inverse[f], P);
         }
-        tell_read(s, c, chunks);
+        tell_read(s, c, s->chunks);
     }
-    for (uint64_t c = 0; c < chunks; c++)
-        for (uint64_t p = 0; p < P; p++) s->sum[p] += sums[c * P + p];
+    for (uint64_t c = 0; c < s->chunks; c++)
+        for (uint64_t p = 0; p < P; p++) s->sum[p] += s->sums[c * P + p];
     s->lost += lost;
-done:
-    free(sums);
-    free(squares);
-    return status;
 }
 
 /* Filters of a group, which are neighbours in memory at each outer index. */
 static uint64_t filters_together(const wmk_place *place) { return place->inner >= PIECE ? 1 : PIECE / place->inner; }
 
 /* Adds (2^-a W)^2 of `n` filters at outer index u. */
-static void add_outer(const balance *s, uint64_t u, uint64_t filter, uint64_t n, double *sum)
+static void add_outer(const wmk_balance *s, uint64_t u, uint64_t filter, uint64_t n, double *sum)
 {
     double value[PIECE];
     const wmk_place *place = s->place;
@@ -310,11 +323,11 @@ static void add_outer(const balance *s, uint64_t u, uint64_t filter, uint64_t n,
     }
 }
 
-static void find_filters(balance *s)
+static void find_filters(wmk_balance *s)
 {
     const wmk_place *place = s->place;
     uint64_t together = filters_together(place), groups = (place->filters + together - 1) / together;
-#pragma omp parallel for schedule(static) if (place->filters * s->per_filter > PIECE * 32)
+#pragma omp parallel for schedule(static) if (s->wide)
     for (uint64_t g = 0; g < groups; g++) {
         double sum[PIECE] = {0};
         uint64_t first = g * together, n = place->filters - first < together ? place->filters - first : together;
@@ -323,30 +336,26 @@ static void find_filters(balance *s)
     }
 }
 
-/* Filters whose sums are no numbers, once more. */
-static wmk_status repair_filters(balance *s, bool *damaged)
+/* Filters whose sums are no numbers, once more; whether there was one. */
+static bool repair_filters(wmk_balance *s)
 {
-    double *square = NULL;
-    *damaged = false;
+    bool damaged = false;
     for (uint64_t f = 0; f < s->place->filters; f++) {
         if (isfinite(s->rms[f])) continue;
-        if (!square) WMK_TRY(wmk_alloc(&square, s->per_filter, sizeof *square));
-        *damaged = true;
-        set_filter(s, f, filter_squares(s, f, square, true, &s->lost));
+        damaged = true;
+        set_filter(s, f, filter_squares(s, f, s->squares, true, &s->lost));
     }
-    free(square);
-    return WMK_OK;
+    return damaged;
 }
 
 /* Filters are strewn over the tensor: it is read twice, in the order of memory. */
-static wmk_status divide_by_strips(balance *s)
+static void divide_by_strips(wmk_balance *s)
 {
     const wmk_place *place = s->place;
-    bool damaged;
     uint64_t together = filters_together(place), inner = place->inner;
     find_filters(s);
-    WMK_TRY(repair_filters(s, &damaged));
-#pragma omp parallel for schedule(static) if (place->filters * s->per_filter > PIECE * 32)
+    bool damaged = repair_filters(s);
+#pragma omp parallel for schedule(static) if (s->wide)
     for (uint64_t u = 0; u < place->outer; u++) {
         double value[PIECE];
         const double *scale = s->scale + u * inner;
@@ -366,12 +375,11 @@ static wmk_status divide_by_strips(balance *s)
         }
     }
     tell_read(s, 0, 1);
-    return WMK_OK;
 }
 
 /* ---- the whole ---- */
 
-static wmk_status map_channels(balance *s)
+static wmk_status map_channels(wmk_balance *s)
 {
     uint64_t *position = NULL, *used = NULL;
     wmk_status status;
@@ -389,36 +397,66 @@ done:
     return status;
 }
 
-static wmk_status make_room(balance *s)
+static wmk_status make_room(wmk_balance *s)
 {
-    WMK_TRY(wmk_alloc(&s->channel_of, s->per_filter, sizeof *s->channel_of));
-    WMK_TRY(wmk_alloc(&s->positions, s->per_filter, sizeof *s->positions));
-    WMK_TRY(wmk_alloc(&s->exponent, s->per_filter * s->sampled, sizeof *s->exponent));
+    const uint64_t P = s->per_filter;
+    WMK_TRY(wmk_alloc(&s->channel_of, P, sizeof *s->channel_of));
+    WMK_TRY(wmk_alloc(&s->positions, P, sizeof *s->positions));
+    WMK_TRY(wmk_alloc_aligned(&s->exponent, P * s->stride * sizeof *s->exponent));
     WMK_TRY(wmk_alloc(&s->a, s->channels, sizeof *s->a));
-    WMK_TRY(wmk_alloc(&s->scale, s->per_filter, sizeof *s->scale));
-    return wmk_alloc(&s->sum, s->per_filter, sizeof *s->sum);
+    WMK_TRY(wmk_alloc(&s->a_of, P, sizeof *s->a_of));
+    WMK_TRY(wmk_alloc(&s->scale, P, sizeof *s->scale));
+    WMK_TRY(wmk_alloc(&s->sum, P, sizeof *s->sum));
+    WMK_TRY(wmk_alloc(&s->squares, s->threads * P, sizeof *s->squares));
+    if (s->place->outer == 1) WMK_TRY(wmk_alloc(&s->sums, s->chunks * P, sizeof *s->sums));
+    return map_channels(s);
 }
 
-static wmk_status compute(balance *s)
+static uint64_t at_most(uint64_t value, uint64_t most) { return value < most ? value : most; }
+
+static void plan(wmk_balance *s, const wmk_tensor_view *view, const wmk_place *place)
 {
-    WMK_TRY(make_room(s));
-    WMK_TRY(map_channels(s));
-    WMK_TRY(find_start(s));
-    free(s->exponent);
-    s->exponent = NULL;
-    return s->place->outer == 1 ? divide_by_rows(s) : divide_by_strips(s);
+    const uint64_t P = place->per_filter, filters = place->filters, fit = at_most(SAMPLE_WEIGHTS / P, SAMPLE_MAX);
+    size_t threads = omp_in_parallel() ? 1 : (size_t)omp_get_max_threads();
+    s->view = view;
+    s->place = place;
+    s->per_filter = P;
+    s->channels = place->extent[WMK_AXIS_I];
+    s->window = P / s->channels;
+    s->sampled = (size_t)at_most(fit < SAMPLE_LEAST ? SAMPLE_LEAST : fit, filters);
+    s->stride = (s->sampled + WMK_LANES - 1) / WMK_LANES * WMK_LANES;
+    s->wide = filters * P > WORTH_THREADS && threads > 1;
+    s->chunks = at_most(SUMS / P < 1 ? 1 : at_most(SUMS / P, CHUNKS), filters);
+    s->threads = s->wide && place->outer == 1 ? (size_t)at_most(threads, s->chunks) : 1;
 }
 
-static uint64_t sample_size(const wmk_place *place)
+wmk_status wmk_balance_create(wmk_balance **out, const wmk_tensor_view *view, const wmk_place *place)
 {
-    uint64_t fit = SAMPLE_WEIGHTS / place->per_filter, count = fit < SAMPLE_LEAST ? SAMPLE_LEAST : fit;
-    if (count > SAMPLE_MAX) count = SAMPLE_MAX;
-    return count < place->filters ? count : place->filters;
+    wmk_balance *s;
+    WMK_TRY(wmk_alloc(&s, 1, sizeof *s));
+    plan(s, view, place);
+    wmk_status status = make_room(s);
+    if (status == WMK_OK)
+        *out = s;
+    else
+        wmk_balance_free(s);
+    return status;
 }
 
-static void take_channels(const balance *s, double *channel, double *channel_rms)
+uint64_t wmk_balance_compute(wmk_balance *s, double *channel, double *channel_rms, double *rms, double *inverse,
+                             const wmk_traffic *traffic)
 {
     double each = (double)s->window * (double)s->place->filters;
+    s->rms = rms;
+    s->inverse = inverse;
+    s->traffic = traffic;
+    s->lost = 0;
+    memset(s->sum, 0, s->per_filter * sizeof *s->sum);
+    find_start(s);
+    if (s->place->outer == 1)
+        divide_by_rows(s);
+    else
+        divide_by_strips(s);
     for (uint64_t i = 0; i < s->channels; i++) {
         double sum = 0;
         for (uint64_t w = 0; w < s->window; w++) sum += s->sum[s->positions[i * s->window + w]];
@@ -426,30 +464,20 @@ static void take_channels(const balance *s, double *channel, double *channel_rms
         channel[i] = c > 0 ? ldexp(1, -s->a[i]) / c : 0;
         channel_rms[i] = c > 0 ? ldexp(c, s->a[i]) : 0;
     }
+    return s->lost;
 }
 
-wmk_status wmk_view_balance(const wmk_tensor_view *view, const wmk_place *place, double *channel, double *channel_rms,
-                            double *rms, double *inverse, uint64_t *lost, const wmk_traffic *traffic)
+void wmk_balance_free(wmk_balance *s)
 {
-    balance s = {.view = view,
-                 .place = place,
-                 .per_filter = place->per_filter,
-                 .channels = place->extent[WMK_AXIS_I],
-                 .window = place->per_filter / place->extent[WMK_AXIS_I],
-                 .sampled = (size_t)sample_size(place),
-                 .rms = rms,
-                 .inverse = inverse,
-                 .traffic = traffic};
-    wmk_status status = compute(&s);
-    if (status == WMK_OK) {
-        take_channels(&s, channel, channel_rms);
-        *lost = s.lost;
-    }
-    free(s.channel_of);
-    free(s.positions);
-    free(s.exponent);
-    free(s.a);
-    free(s.scale);
-    free(s.sum);
-    return status;
+    if (s == NULL) return;
+    free(s->channel_of);
+    free(s->positions);
+    wmk_free_aligned(s->exponent);
+    free(s->a);
+    free(s->a_of);
+    free(s->scale);
+    free(s->sum);
+    free(s->squares);
+    free(s->sums);
+    free(s);
 }
