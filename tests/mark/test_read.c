@@ -8,7 +8,7 @@ static const wmk_scheme schemes[] = {WMK_SCHEME_DIRECT, WMK_SCHEME_DIFF, WMK_SCH
 static void compare(const naive_set *set, const wmk_key *key)
 {
     uint32_t T = wmk_key_bit_count(key);
-    bool normalized = wmk_key_carrier(key) == WMK_CARRIER_WEIGHTS || set->count > 1;
+    bool normalized = naive_is_normalized(set, wmk_key_carrier(key));
     double *w = naive_w(set, wmk_key_carrier(key), wmk_key_m(key), NULL);
     double *y = calloc(T, sizeof *y), *score = calloc(T, sizeof *score);
     uint8_t *erased = calloc(T, 1);
@@ -34,8 +34,8 @@ static void compare(const naive_set *set, const wmk_key *key)
 static void compare_all(const naive_set *set, uint32_t bits)
 {
     for (int s = 0; s < 4; s++)
-        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
-            wmk_key *key = naive_key(set, schemes[s], (wmk_carrier)c, bits, false, (uint8_t)(s * 2 + c));
+        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
+            wmk_key *key = naive_key(set, schemes[s], (wmk_carrier)c, bits, false, (uint8_t)(s * 3 + c));
             compare(set, key);
             wmk_key_free(key);
         }
@@ -125,7 +125,7 @@ static void same_bits_for_any_thread_count(void **state)
     naive_add(&set, 1, 1, 1, 300, 130, "OI");
     int threads = omp_get_max_threads();
     for (int s = 0; s < 4; s++)
-        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
             wmk_key *key = naive_key(&set, schemes[s], (wmk_carrier)c, 8, false, 3);
             wmk_reading *one = NULL, *three = NULL;
             omp_set_num_threads(1);
@@ -169,7 +169,7 @@ static void unusable_views(void **state)
     naive_set set = {0};
     naive_add(&set, 1, 3, 3, 20, 40, "OIHW");
     wmk_reading *r = NULL;
-    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
         wmk_key *key = naive_key(&set, WMK_SCHEME_PARTITION, (wmk_carrier)c, 4, false, 1);
         float bad[] = {NAN, INFINITY, -INFINITY};
         static const char *const word[] = {"not a number", "infinite", "infinite"};
@@ -290,6 +290,7 @@ static void lengths_that_lost_their_digits(void **state)
         wmk_key_options options = WMK_KEY_OPTIONS_INIT;
         options.bits = 64;
         options.seed = seeds;
+        options.created = 1;
         options.targets = &target;
         options.target_count = 1;
         wmk_key *key;
