@@ -509,14 +509,19 @@ def scale(key, target, p):
         return Scale(none, np.ones((1, 1)))
     if key.carrier != "balanced" or len(p) > 2**22:
         return Scale(none, np.sqrt(np.mean(p * p, axis=0, keepdims=True)))
+    a, r, c = balance(target, p)
+    channel = np.arange(len(p)) % len(c)
+    return Scale(a[channel, None], r * c[channel, None])
+
+
+def balance(target, p):
+    """a_i, r_o and c_i of carrier balanced."""
     n_channels = dict(zip(target.layout, target.shape)).get("I", 1)
-    channel = np.arange(len(p)) % n_channels
-    a = channel_exponents(p, n_channels)[channel, None]
-    unit = np.ldexp(p, -a)
-    r = np.sqrt(np.mean(unit * unit, axis=0, keepdims=True))
+    a = channel_exponents(p, n_channels)
+    unit = np.ldexp(p, -np.tile(a, len(p) // n_channels)[:, None])
+    r = np.sqrt(np.mean(unit * unit, axis=0))
     unit = quotient(unit, r).reshape(-1, n_channels, target.filters())
-    c = np.sqrt(np.mean(unit * unit, axis=(0, 2)))
-    return Scale(a, r * c[channel, None])
+    return a, r, np.sqrt(np.mean(unit * unit, axis=(0, 2)))
 
 
 def carrier(key, tensors, none=None):
