@@ -110,8 +110,9 @@ static inline json_t *vector_factors(const vector_model *model, size_t t)
     naive_tensor tensor;
     uint64_t none;
     vector_naive(&tensor, model, t);
-    double *value = naive_finite(&tensor, WMK_CARRIER_BALANCED, &none);
-    naive_balance f = naive_balance_of(&tensor, value);
+    naive_balance f;
+    double *value = naive_finite(&tensor, WMK_CARRIER_BALANCED, &f, &none);
+    naive_factors(&f, &tensor, value);
     json_t *a = need(json_array());
     for (size_t i = 0; i < tensor.extent[3]; i++) json_array_append_new(a, json_integer(f.a[i]));
     json_t *all = need(json_pack("{s:I, s:o, s:o, s:o}", "none", (json_int_t)none, "a", a, "r", reals(f.r, tensor.extent[4]), "c",

@@ -102,9 +102,10 @@ def test_known_balanced(case):
             assert factors is None
             continue
         tensors[target.name] = values.transpose([tensor["layout"].index(axis) for axis in target.layout])
-        p, none = ref.finite(ref.canonical(target, tensors[target.name]), 0)
-        a, r, c = ref.balance(target, p)
-        assert none == factors["none"] and a.tolist() == factors["a"]
+        p = ref.canonical(target, tensors[target.name])
+        kept = np.where(np.isfinite(p), p, 0)
+        a, r, c, overflow = ref.balance(target, kept)
+        assert np.sum(p != np.where(overflow, 0, kept)) == factors["none"] and a.tolist() == factors["a"]
         close("r of balanced", r, factors["r"], floor=1e-9 * max(factors["r"]))
         close("c of balanced", c, factors["c"], floor=1e-9 * max(factors["c"]))
     reading = ref.read_tensors(key, tensors)
@@ -309,7 +310,7 @@ def flawed(flaw, values, layout):
     elif flaw == "far apart":
         filters[0] *= 2.0**300
         filters[1] *= 2.0**-300
-        channels[0] *= 2.0**150
+        channels[0] *= 2.0**8
     return values
 
 
@@ -332,15 +333,14 @@ def test_flawed_weights(carrier, dtype, flaw, tmp_path):
         targets = (Target("w", layout, shape), Target("v", "OI", (6, 10)))
         model = write_model(tmp_path / "m", tensors)
         for scheme in ref.SCHEMES if dtype == "F64" else ["partition"]:
-            for count in (1, 2):
-                key = Key(scheme, carrier, 8, False, 1, targets[:count], seed(number))
-                compare(key, write_key(tmp_path / "k", key), model)
-        if carrier != "mean":
+            key = Key(scheme, carrier, 4, False, 1, targets[:1 + (number + ref.SCHEMES[scheme]) % 2], seed(number))
+            compare(key, write_key(tmp_path / "k", key), model)
+        if len(key.targets) == 2:
             compare(key, tmp_path / "k", write_model(tmp_path / "w", {"w": tensors["w"]}))
 
 
 @program
-@pytest.mark.parametrize("layout,shape", [("OIH", (600, 3, 2)), ("OIHW", (40, 3, 320, 320)), ("HWIO", (2049, 1024, 2, 3))], ids=["256", "16", "as-weights"])
+@pytest.mark.parametrize("layout,shape", [("OIH", (600, 3, 2)), ("OIHW", (17, 3, 296, 296)), ("HWIO", (2049, 1024, 2, 2))], ids=["256", "16", "as-weights"])
 def test_samples_of_balanced(layout, shape, tmp_path):
     """More filters than are sampled; filters so large that 16 are; filters too large to be balanced."""
     rng = np.random.default_rng(8)
@@ -443,11 +443,13 @@ def test_refused_models(tmp_path):
     key = Key("partition", "weights", 30, False, 1, TARGETS, seed(3))
     key_file = write_key(tmp_path / "k", key)
     good = random_model(TARGETS, 1)
-    for name, values in (("three", np.full((6, 2, 3, 1, 7), np.nan)), ("net/énd", np.full((20, 31), -np.inf))):
-        model = write_model(tmp_path / "m", {**good, name: ("F32", values)})
+    for bad in (np.nan, -np.inf):
+        nothing = {t.name: ("F32", np.full(t.shape, bad if t.name == "three" else 0)) for t in TARGETS}
+        model = write_model(tmp_path / "m", nothing)
         with pytest.raises(ref.Refused):
             ref.carrier(key, ref.safetensors(model))
         run("verify", model, "--key", key_file, "--json", status=(3,))
+        compare(key, key_file, write_model(tmp_path / "m", {**good, "three": nothing["three"]}))
     for name, values in (("net/énd", np.zeros((21, 31))), ("three", np.zeros(7))):  # of another shape: as if it were not there
         model = write_model(tmp_path / "m", {**good, name: ("F32", values)})
         told = run("verify", model, "--key", key_file, "--json")

@@ -448,13 +448,11 @@ def quotient(a, r):
     return np.divide(a, r, out=np.zeros(np.broadcast_shapes(np.shape(a), np.shape(r))), where=np.asarray(r) != 0)
 
 
-def finite(p, axis):
-    """Numbers that are none count as 0: NaN, infinities, and every weight of a filter (axis 0) or column (axis 1) whose sum of squares overflows.
-    The weights then, and how many were not 0 and were counted so."""
-    kept = np.where(np.isfinite(p), p, 0)
+def rms(p, axis=0):
+    """Root mean squares over an axis, which is kept; 0 where the squares overflow, and where they do."""
     with np.errstate(over="ignore"):
-        kept = np.where(np.isfinite(np.sum(kept * kept, axis=axis, keepdims=True)), kept, 0)
-    return kept, int(np.sum((p != 0) & (kept == 0)))
+        squares = np.mean(p * p, axis=axis, keepdims=True)
+    return np.sqrt(np.where(np.isfinite(squares), squares, 0)), ~np.isfinite(squares)
 
 
 def lower_median(numbers):
@@ -475,16 +473,10 @@ def channel_exponents(p, n_channels):
     rows = [slice(i, None, n_channels) for i in range(n_channels)]
     channel = np.arange(n_weights) % n_channels
 
-    def of_channels(rule, numbers):
-        return np.array([rule(numbers[i][there[i]]) for i in rows])
-
-    def of_filters(rule, numbers):
-        return np.array([rule(numbers[:, o][there[:, o]]) for o in range(k)])
-
-    a = of_channels(floor_mean, e)
-    b = of_filters(floor_mean, e - a[channel, None])
-    b = b + of_filters(lower_median, e - a[channel, None] - b)
-    return a + of_channels(lower_median, e - a[channel, None] - b)
+    a = np.array([floor_mean(e[i][there[i]]) for i in rows])
+    rest = e - a[channel, None]
+    b = np.array([lower_median(rest[:, o][there[:, o]]) for o in range(k)])
+    return np.array([lower_median((e - b)[i][there[i]]) for i in rows])
 
 
 @dataclass(frozen=True)
@@ -502,46 +494,58 @@ class Scale:
         return np.ldexp(p * self.r, self.a)
 
 
-def scale(key, target, p):
-    """p: as canonical() gives it; for carrier mean [P][1], after the mean over filters."""
-    none = np.zeros((1, 1), np.int64)
-    if key.raw():
-        return Scale(none, np.ones((1, 1)))
-    if key.carrier != "balanced" or len(p) > 2**22:
-        return Scale(none, np.sqrt(np.mean(p * p, axis=0, keepdims=True)))
-    a, r, c = balance(target, p)
-    channel = np.arange(len(p)) % len(c)
-    return Scale(a[channel, None], r * c[channel, None])
-
-
 def balance(target, p):
-    """a_i, r_o and c_i of carrier balanced."""
+    """a_i, r_o and c_i of carrier balanced, and which filters' squares overflow."""
     n_channels = dict(zip(target.layout, target.shape)).get("I", 1)
     a = channel_exponents(p, n_channels)
     unit = np.ldexp(p, -np.tile(a, len(p) // n_channels)[:, None])
-    r = np.sqrt(np.mean(unit * unit, axis=0))
-    unit = quotient(unit, r).reshape(-1, n_channels, target.filters())
-    return a, r, np.sqrt(np.mean(unit * unit, axis=(0, 2)))
+    r, overflow = rms(unit)
+    unit = quotient(np.where(overflow, 0, unit), r).reshape(-1, n_channels, target.filters())
+    return a, r[0], rms(unit, (0, 2))[0].reshape(-1), overflow
 
 
-def carrier(key, tensors, none=None):
-    """w, and for each target its Scale (None: the tensor is missing). tensors: name -> array. none: a dict that gets how many weights of each target
-    are numbers that are none."""
+def scale(key, target, p):
+    """The Scale of single weights as canonical() gives them, and which filters' squares overflow."""
+    if key.carrier != "balanced" or len(p) > 2**22:
+        r, overflow = rms(p)
+        return Scale(np.zeros((1, 1), np.int64), r), overflow
+    a, r, c, overflow = balance(target, p)
+    channel = np.arange(len(p)) % len(c)
+    return Scale(a[channel, None], r * c[channel, None]), overflow
+
+
+def carrier(key, tensors):
+    """w, and for each target its Scale (None: the tensor is missing). tensors: name -> array."""
+    w, scales, _ = carrier_counted(key, tensors)
+    return w, scales
+
+
+def carrier_counted(key, tensors):
+    """The same, and how many weights are numbers that are none."""
     need(any(t.name in tensors for t in key.targets), "at least one target must be there")
-    parts, scales = [], []
+    parts, scales, none = [], [], 0
     for t in key.targets:
         if t.name not in tensors:
             parts.append(np.zeros(t.columns(key.carrier)))
             scales.append(None)
             continue
         need(tuple(tensors[t.name].shape) == t.shape, f"{t.name} has another shape")
-        p, lost = finite(canonical(t, tensors[t.name]), 1 if key.carrier == "mean" else 0)
-        if none is not None:
-            none[t.name] = lost
-        p = np.mean(p, axis=1, keepdims=True) if key.carrier == "mean" else p
-        scales.append(scale(key, t, p))
-        parts.append(scales[-1].divide(p).reshape(-1))
-    return np.concatenate(parts), scales
+        p = canonical(t, tensors[t.name])
+        kept = np.where(np.isfinite(p), p, 0)
+        if key.carrier == "mean":
+            kept = np.where(rms(kept, 1)[1], 0, kept)
+            mean = np.mean(kept, axis=1, keepdims=True)
+            scales.append(Scale(np.zeros((1, 1), np.int64), np.ones((1, 1)) if key.raw() else rms(mean)[0]))
+            parts.append(scales[-1].divide(mean).reshape(-1))
+        else:
+            by, overflow = scale(key, t, kept)
+            kept = np.where(overflow, 0, kept)
+            scales.append(by)
+            parts.append(by.divide(kept).reshape(-1))
+        none += int(np.sum((kept == 0) & (p != 0)))
+    w = np.concatenate(parts)
+    need(none == 0 or np.any(w != 0), "nothing but numbers that are none")
+    return w, scales, none
 
 
 @dataclass(frozen=True)
