@@ -307,10 +307,11 @@ static uint64_t channel_at(const wmk_tile *t, size_t p)
     return t->place->channel + channel % t->place->channels;
 }
 
+/* to[i] = by[i] factor, and no more than what a weight is multiplied by at most. */
 static void multiply(double *to, const double *by, double factor, size_t count)
 {
 #pragma omp simd
-    for (size_t i = 0; i < count; i++) to[i] = by[i] * factor;
+    for (size_t i = 0; i < count; i++) to[i] = by[i] * factor < WMK_FACTOR_MAX ? by[i] * factor : WMK_FACTOR_MAX;
 }
 
 /* Carrier balanced, a tile of strips: every weight's factors. */
