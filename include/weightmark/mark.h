@@ -159,6 +159,26 @@ WMK_EXPORT void wmk_authorities_free(wmk_authorities *authorities);
 WMK_EXPORT wmk_status wmk_timestamp_check(wmk_timestamp *out, const char *id, const void *answer,
                                           size_t bytes, const wmk_authorities *authorities);
 
+/* The token that was stored in the key's file (DER, unchecked), [*bytes]; borrowed. NULL: none. */
+WMK_EXPORT const uint8_t *wmk_key_timestamp(const wmk_key *key, size_t *bytes);
+
+/* The key's date: its stored token, checked (wmk_timestamp_check, with its statuses).
+ * MISSING: no token is stored. */
+WMK_EXPORT wmk_status wmk_key_date(wmk_timestamp *out, const wmk_key *key,
+                                   const wmk_authorities *authorities);
+
+/* The id of the key in a file; a sealed key needs no passphrase here. A plain key's id is checked; a
+ * sealed key's is what the file states. Statuses as wmk_key_read. */
+WMK_EXPORT wmk_status wmk_key_file_id(char id[WMK_KEY_ID_CHARS + 1], const char *path);
+
+/* Checks the answer in the file `answer` and stores its token in the key file `path`, which is
+ * replaced whole or not at all, with mode 0600. A sealed key stays sealed and needs no passphrase:
+ * every other byte of the file stays. A token that is stored already is kept (EXISTS) unless
+ * `replace`: the older date is worth more. Statuses as wmk_key_read, wmk_timestamp_check,
+ * wmk_key_write. */
+WMK_EXPORT wmk_status wmk_key_file_stamp(wmk_timestamp *out, const char *path, const char *answer,
+                                         const wmk_authorities *authorities, bool replace);
+
 /* ---- X ------------------------------------------------------------------------------------------------------------------------ */
 
 /* Elements X[row][column .. column + count) as float, any scheme, computed from the seed (docs/spec.md, "X"); dense, zeros included. Secret.
