@@ -126,7 +126,8 @@ static const option_spec options[] = {
      offsetof(key_settings, timestamp)},
     OPTION_CA(key_settings),
     OPTION_PASSPHRASE(key_settings),
-    {"force", 'f', OPTION_FLAG, NULL, NULL, false, "replace a request file that exists, or a time stamp that is stored", offsetof(key_settings, force)},
+    {"force", 'f', OPTION_FLAG, NULL, NULL, false, "replace a request file that exists, or a time stamp that is stored",
+     offsetof(key_settings, force)},
 };
 
 const cli_command command_key = {
@@ -135,12 +136,13 @@ const cli_command command_key = {
     .operand_min = 1,
     .operand_max = 1,
     .summary = "say what a key is, and date it",
-    .description = "Prints a key's id, scheme, carrier, number of bits, date and targets, never its secrets. The id is a hash that commits to key\n"
-                   "and bits and reveals neither. The creation time is what the key's maker wrote; it proves nothing.\n\n"
-                   "A time stamp (RFC 3161) proves that the id existed at a time: a time-stamping authority signs it. Date a key before the model is\n"
-                   "released: --timestamp-request writes the request, --timestamp checks the authority's answer and stores it in the key file. A sealed\n"
-                   "key needs no passphrase for either. A stored time stamp is believed only where --ca confirms it; certificates are judged at the\n"
-                   "stamped time, so a date outlives them. With --ca the exit status is 1 for an undated key.",
+    .description =
+        "Prints a key's id, scheme, carrier, number of bits, date and targets, never its secrets. The id is a hash that commits to key\n"
+        "and bits and reveals neither. The creation time is what the key's maker wrote; it proves nothing.\n\n"
+        "A time stamp (RFC 3161) proves that the id existed at a time: a time-stamping authority signs it. Date a key before the model is\n"
+        "released: --timestamp-request writes the request, --timestamp checks the authority's answer and stores it in the key file. A sealed\n"
+        "key needs no passphrase for either. A stored time stamp is believed only where --ca confirms it; certificates are judged at the\n"
+        "stamped time, so a date outlives them. With --ca the exit status is 1 for an undated key.",
     .examples = "# The id to publish\n"
                 "weightmark key owner.key\n"
                 "# Date it: write a request, send it to an authority, store the answer\n"

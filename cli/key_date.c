@@ -85,7 +85,4 @@ json_t *key_dated_json(const key_date *date)
     return json_text(when);
 }
 
-json_t *key_dated_by_json(const key_date *date)
-{
-    return date && date->state == KEY_DATED ? json_text(date->stamp.signer) : json_null();
-}
+json_t *key_dated_by_json(const key_date *date) { return date && date->state == KEY_DATED ? json_text(date->stamp.signer) : json_null(); }

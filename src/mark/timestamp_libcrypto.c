@@ -316,7 +316,7 @@ static wmk_status check_signature(X509 **signer, const answer *a, int64_t second
         X509_VERIFY_PARAM_set_auth_level(rules, SECURITY_LEVEL);
         ERR_clear_error();
         /* sets the purpose, timestampsign: one EKU, timeStamping, and critical */
-        status = TS_RESP_verify_signature(a->token, authorities->certificates, store, signer) == 1 ? WMK_OK : fail_signature(authorities);
+        status = TS_RESP_verify_signature(a->token, NULL, store, signer) == 1 ? WMK_OK : fail_signature(authorities);
     } else {
         status = fail_crypto(WMK_ERROR_MEMORY, "out of memory: the authorities");
     }
