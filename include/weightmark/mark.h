@@ -198,13 +198,14 @@ typedef struct wmk_reading {
     uint8_t *bit;  /* [T] 1 when y >= 0 */
     uint8_t *erased; /* [T] 1 when row j's support holds nothing but zeros, missing weights or f64 values too small to square: it says nothing */
     uint64_t weights_read;
-    uint64_t weights_missing; /* weights of targets whose data was NULL (carrier weights) */
+    uint64_t weights_missing; /* weights of targets whose data was NULL (carriers weights and balanced) */
+    uint64_t weights_lost;    /* of weights_read: no numbers, or of filters whose squares overflow; they counted as 0 */
 } wmk_reading;
 
 /* Reads T values from `views[wmk_key_target_count(key)]`, in the key's order of targets. A view's shape, taken axis by axis through the
  * layouts, must be its target's (MISMATCH otherwise; the message gives both); the view's layout may differ from the key's. data NULL:
- * missing: an erasure for carrier weights and several-target mean (MISSING when all are, or for a single-target mean). Values may be hostile: INPUT on NaN or infinity,
- * naming tensor and index. UNSUPPORTED: a dtype that is no float. Threads: all of OpenMP's; result independent of their number.
+ * missing: an erasure for carrier weights and several-target mean (MISSING when all are, or for a single-target mean). Values may be hostile: what is no number counts as 0 and is
+ * counted (weights_lost); INPUT when nothing else is there, naming tensor and index. UNSUPPORTED: a dtype that is no float. Threads: all of OpenMP's; result independent of their number.
  * MEMORY. The caller frees *out with wmk_reading_free. */
 WMK_EXPORT wmk_status wmk_mark_read(wmk_reading **out, const wmk_key *key, const wmk_tensor_view *views);
 WMK_EXPORT void wmk_reading_free(wmk_reading *reading);
