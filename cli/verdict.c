@@ -33,7 +33,7 @@ json_t *tries_json(uint64_t tries, double log10_tries)
     return tries <= (uint64_t)1 << 53 ? json_integer((json_int_t)tries) : json_number(pow(10, log10_tries));
 }
 
-json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, const char *path)
+json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, const char *path, const key_date *date)
 {
     const wmk_evidence *evidence = &verification->evidence;
     char id[WMK_KEY_ID_CHARS + 1];
@@ -45,11 +45,11 @@ json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, c
         json_append(&matched, json_pack("{s:o, s:o, s:s}", "target", json_text(match->target), "tensor", json_text(match->tensor), "how",
                                         wmk_match_how_name(match->how)));
     }
-    return json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o}", "verdict", wmk_verdict_name(evidence->verdict), "bits",
+    return json_pack("{s:s, s:i, s:i, s:o, s:o, s:o, s:o, s:o, s:o, s:s, s:o, s:o, s:o, s:o}", "verdict", wmk_verdict_name(evidence->verdict), "bits",
                      (int)evidence->bits, "bit_errors", (int)evidence->bit_errors, "ber", json_number(evidence->ber), "z", json_number(evidence->z),
                      "log10_p", json_number(evidence->log10_p), "evidence_bits", json_number(evidence->evidence_bits), "tries",
                      tries_json(evidence->tries, evidence->log10_tries), "tensors", tensors, "key_id", id, "model", json_text(path), "matched",
-                     matched);
+                     matched, "dated", key_dated_json(date), "dated_by", key_dated_by_json(date));
 }
 
 json_t *verdict_error_json(const wmk_key *key, const char *path)
@@ -90,7 +90,7 @@ static void print_tensors(const wmk_verification *verification)
     if (renamed > 0 && shown < count) printf("          %zu of %zu have other names than in the key\n", renamed, count);
 }
 
-void verdict_print(const wmk_key *key, const wmk_verification *verification, const char *path)
+void verdict_print(const wmk_key *key, const wmk_verification *verification, const char *path, const key_date *date)
 {
     const wmk_evidence *evidence = &verification->evidence;
     char id[WMK_KEY_ID_CHARS + 1], p[64];
@@ -100,6 +100,8 @@ void verdict_print(const wmk_key *key, const wmk_verification *verification, con
     printf(": %s\n", verdict_words(evidence->verdict));
     printf("model     %s\n", path);
     printf("key id    %s\n", id);
+    if (date) key_date_print(date);
+    if (date) key_date_caution(date, evidence->evidence_bits, evidence->verdict);
     printf("bits      %u of %u wrong, BER %.4f", evidence->bit_errors, evidence->bits, evidence->ber);
     evidence->erased ? printf(" (%u more could not be read)\n", evidence->erased) : printf("\n");
     printf("score     z = %.2f\n", evidence->z);

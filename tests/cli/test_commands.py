@@ -12,7 +12,7 @@ import pytest
 import tools
 from tools import run, run_json
 
-VERIFY_KEYS = ["verdict", "bits", "bit_errors", "ber", "z", "log10_p", "evidence_bits", "tries", "tensors", "key_id", "model", "matched"]
+VERIFY_KEYS = ["verdict", "bits", "bit_errors", "ber", "z", "log10_p", "evidence_bits", "tries", "tensors", "key_id", "model", "matched", "dated", "dated_by"]
 
 
 def test_version_and_help(scratch):
