@@ -32,6 +32,8 @@ prepare() {
 
 # inside MACHINE COMMAND [ARGUMENT...]: in the clone. The mounts live and die with the namespace.
 inside() {
+    root=$folder/$1
+    shift
     unshare --mount sh -eu -c '
         root=$1
         shift
@@ -40,7 +42,7 @@ inside() {
         mount -t tmpfs tmpfs "$root/tmp"
         exec env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin HOME=/root LANG=C.UTF-8 DEBIAN_FRONTEND=noninteractive \
             PIP_CERT=/etc/host-certificates.crt JOBS="${JOBS:-$(nproc)}" chroot "$root" sh -eu -c "cd /srv/weightmark && exec \"\$@\"" sh "$@"' \
-        sh "$folder/$1" "$@"
+        sh "$root" "$@"
 }
 
 # debian SUITE: the README's commands.
