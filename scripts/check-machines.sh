@@ -60,7 +60,7 @@ aarch64() {
         scripts/install-packages.sh build
         dpkg --add-architecture arm64
         apt-get update -q >/dev/null
-        libraries=$(sed -n "s/^build //p" scripts/packages.txt | tr " " "\n" | sed -n "/dnnl/d; s/^lib.*-dev$/&:arm64/p")
+        libraries=$(sed -n "s/^build //p" scripts/packages.txt | tr " " "\n" | sed -n "/dnnl/d; s/-dev$/&:arm64/p")
         apt-get install -q -y --no-install-recommends gcc-aarch64-linux-gnu $libraries libcmocka-dev:arm64 libgomp1:arm64 qemu-user python3 >/dev/null
         export PKG_CONFIG_LIBDIR=/usr/lib/aarch64-linux-gnu/pkgconfig:/usr/share/pkgconfig
         cmake -S . -B build -G Ninja -DWMK_TRAIN=OFF -DWMK_TESTS=ON -DWMK_WERROR=ON -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
