@@ -57,10 +57,13 @@ typedef struct wmk_verify_options {
         void *payload,
         uint64_t bytes); /* NULL, or told, by any thread, of weights' bytes that were read through, once or twice all of them: for showing progress */
     void *walked_payload;
+    /* any_tensor: NULL, or told, by one thread, which share of all comparisons is done, 0 to 1. */
+    void (*searched)(void *payload, double share);
+    void *searched_payload;
 } wmk_verify_options;
 #define WMK_VERIFY_OPTIONS_INIT                                                                                                                      \
     {                                                                                                                                                \
-        sizeof(wmk_verify_options), NULL, false, 1, WMK_THRESHOLD_BITS_DEFAULT, WMK_REDRAWS_DEFAULT, NULL, 0, NULL, NULL                             \
+        sizeof(wmk_verify_options), NULL, false, 1, WMK_THRESHOLD_BITS_DEFAULT, WMK_REDRAWS_DEFAULT, NULL, 0, NULL, NULL, NULL, NULL                 \
     }
 
 /* How a target's tensor was found. */

@@ -50,13 +50,13 @@ static wmk_status look(wmk_evidence *evidence, wmk_reading **reading, const wmk_
     return wmk_evidence_judge(evidence, match->key, *reading, options->tries, options->threshold_bits);
 }
 
-/* Reads the views and fills *out with the evidence, the price paid, the reading and the names. */
-static wmk_status judge(wmk_verification *out, const wmk_match *match, const wmk_price *price, const wmk_verify_options *options)
+/* Reads the views and fills *out with the evidence, `tries` with all factors, the reading and the names. */
+static wmk_status judge(wmk_verification *out, const wmk_match *match, const wmk_factors *factors, const wmk_verify_options *options)
 {
     wmk_verification found = {.tensors_missing = match->missing};
     wmk_status status = look(&found.evidence, &found.reading, match, options);
-    for (size_t i = 0; status == WMK_OK && i < price->count; i++)
-        status = wmk_evidence_pay(&found.evidence, price->factor[i], options->threshold_bits);
+    for (size_t i = 0; status == WMK_OK && i < factors->count; i++)
+        status = wmk_evidence_pay(&found.evidence, factors->factor[i], options->threshold_bits);
     if (status == WMK_OK) status = wmk_verification_list(&found, match);
     if (status == WMK_OK)
         *out = found;
@@ -65,16 +65,16 @@ static wmk_status judge(wmk_verification *out, const wmk_match *match, const wmk
     return status;
 }
 
-static wmk_status find(wmk_match *match, wmk_price *price, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options)
+static wmk_status find(wmk_match *match, wmk_factors *factors, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options)
 {
     if (options->any_tensor) {
         WMK_TRY(wmk_match_begin(match, model, key));
-        return wmk_choose_any(match, price);
+        return wmk_choose_any(match, factors, options->searched, options->searched_payload);
     }
     wmk_rename one = {wmk_key_target(key, 0)->name, options->tensor, 0};
     WMK_TRY(options->tensor ? wmk_match_by_name(match, model, key, &one, 1, false)
                             : wmk_match_by_name(match, model, key, options->map, options->map_count, false));
-    return wmk_choose_orders(match, price);
+    return wmk_choose_orders(match, factors);
 }
 
 static wmk_status check(const wmk_key *key, const wmk_verify_options *options)
@@ -93,14 +93,14 @@ static wmk_status check(const wmk_key *key, const wmk_verify_options *options)
 wmk_status wmk_model_verify(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options)
 {
     wmk_match match = {0};
-    wmk_price price = {NULL, 0};
+    wmk_factors factors = {NULL, 0};
     WMK_TRY(check(key, options));
-    wmk_status status = find(&match, &price, model, key, options);
+    wmk_status status = find(&match, &factors, model, key, options);
     if (status == WMK_OK) {
-        status = judge(out, &match, &price, options);
+        status = judge(out, &match, &factors, options);
         if (status != WMK_OK) status = wmk_fail_within(status, "%s", wmk_model_path(model));
     }
-    free(price.factor);
+    wmk_factors_free(&factors);
     wmk_match_free(&match);
     return status;
 }
