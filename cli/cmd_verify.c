@@ -26,7 +26,8 @@ typedef struct verify_run {
     model_list models;
     wmk_key **keys; /* [settings->keys.count] */
     wmk_renames map;
-    wmk_verify_options options; /* tries: of all pairs */
+    wmk_verify_options options;
+    uint64_t tries; /* of all pairs */
     size_t pairs, found, decided;
     int first_failure; /* the exit code, and its message, of the first pair that could not be looked at */
     char *first_message;
@@ -91,20 +92,22 @@ static void tell(verify_run *run, const wmk_verification *verification, size_t k
     }
 }
 
-static void look(verify_run *run, const wmk_model *model, wmk_status opened, size_t key, const char *path)
+static int take_pair(void *payload, const wmk_pair *pair)
 {
-    wmk_verification found;
-    wmk_status status = opened == WMK_OK ? wmk_model_verify(&found, model, run->keys[key], &run->options) : opened;
-    tell(run, status == WMK_OK ? &found : NULL, key, path);
-    if (status == WMK_OK) {
+    verify_run *run = payload;
+    size_t keys = run->settings->keys.count;
+    tell(run, pair->verification, pair->key, pair->path);
+    if (pair->verification) {
         run->decided++;
-        run->found += found.evidence.verdict == WMK_FOUND;
-        wmk_verification_free(&found);
-    } else if (is_negative(status) && opened == WMK_OK) {
+        run->found += pair->verification->evidence.verdict == WMK_FOUND;
+    } else if (is_negative(pair->status) && pair->opened) {
         run->decided++;
     } else {
-        take_failure(run, status);
+        take_failure(run, pair->status);
     }
+    if (pair->key + 1 == keys && pair->model + 1 < run->models.count)
+        line_draw(&run->line, pair->model + 1, run->models.count, run->models.path[pair->model + 1]);
+    return 0;
 }
 
 static int conclude(verify_run *run)
@@ -112,11 +115,10 @@ static int conclude(verify_run *run)
     const cli_call *call = run->call;
     int exit_code = EXIT_DONE;
     if (call->common->json) {
-        exit_code = print_json(
-            call, json_pack("{s:o, s:o}", "results", run->results, "tries", tries_json(run->options.tries, log10((double)run->options.tries))));
+        exit_code = print_json(call, json_pack("{s:o, s:o}", "results", run->results, "tries", tries_json(run->tries, log10((double)run->tries))));
         run->results = NULL;
     } else {
-        printf("%zu of %zu pairs found; every p is multiplied by %llu\n", run->found, run->pairs, (unsigned long long)run->options.tries);
+        printf("%zu of %zu pairs found; every p is multiplied by %llu\n", run->found, run->pairs, (unsigned long long)run->tries);
     }
     if (exit_code != EXIT_DONE || run->found > 0) return exit_code;
     if (run->decided > 0) return EXIT_NEGATIVE;
@@ -134,14 +136,10 @@ static int verify_several(verify_run *run)
         run->results = json_array();
     else
         verdict_row_head(run->key_width);
-    for (size_t m = 0; m < run->models.count; m++) {
-        const char *path = run->models.path[m];
-        wmk_model *model = NULL;
-        line_draw(&run->line, m, run->models.count, path);
-        wmk_status opened = wmk_model_open(&model, path);
-        for (size_t k = 0; k < run->settings->keys.count; k++) look(run, model, opened, k, path);
-        wmk_model_close(model);
-    }
+    line_draw(&run->line, 0, run->models.count, run->models.path[0]);
+    wmk_status status = wmk_model_verify_many((const char *const *)run->models.path, run->models.count, (const wmk_key *const *)run->keys,
+                                              run->settings->keys.count, &run->options, take_pair, run);
+    if (status != WMK_OK) return library_error(run->call->command, status);
     line_clear(&run->line);
     return conclude(run);
 }
@@ -177,7 +175,8 @@ static int prepare(verify_run *run)
     options.map_count = run->map.count;
     options.threshold_bits = settings->threshold_bits;
     options.redraws = settings->redraws > UINT32_MAX ? UINT32_MAX : (uint32_t)settings->redraws;
-    if (__builtin_mul_overflow(settings->tries, (uint64_t)run->pairs, &options.tries))
+    options.tries = settings->tries;
+    if (__builtin_mul_overflow(settings->tries, (uint64_t)run->pairs, &run->tries))
         return usage_error(run->call->command, "--tries: more than 2^64 with %zu pairs", run->pairs);
     run->options = options;
     return EXIT_DONE;

@@ -32,9 +32,11 @@ void wmk_factors_free(wmk_factors *factors)
 static wmk_status look_at(wmk_tensor_view *out, wmk_match *match, size_t target, size_t tensor, wmk_way way, const void *bytes)
 {
     wmk_tensor_view before = match->views[target];
+    uint64_t weights = match->weights[target];
     wmk_status status = wmk_match_view(match, target, tensor, way, bytes);
     *out = match->views[target];
     match->views[target] = before;
+    match->weights[target] = weights;
     return status;
 }
 
@@ -56,8 +58,7 @@ static wmk_status choose_order(wmk_match *match, size_t t, wmk_correlation *corr
     WMK_TRY(wmk_correlate(correlation, &t, 1, views, 2, agreement, readable));
     if (!(agreement[1] > agreement[0])) return WMK_OK;
     match->fit[t].way = other;
-    match->views[t] = views[1];
-    return WMK_OK;
+    return wmk_match_view(match, t, match->tensor[t], other, bytes);
 }
 
 wmk_status wmk_choose_orders(wmk_match *match, wmk_factors *factors)
