@@ -101,10 +101,10 @@ static void print_tensors(const wmk_verification *verification)
 /* How much of the key's weights the verdict stands on, where that is not all. */
 static void print_share(const wmk_verification *verification)
 {
-    if (verification->weights_read == verification->weights_total) return;
+    if (verification->weights_read == verification->weights_total && verification->tensors_partial == 0) return;
     printf("read      %.3g %% of the key's weights", 100 * verification->share_read);
-    if (verification->tensors_partial) printf("; %zu tensors have other sizes", verification->tensors_partial);
-    if (verification->tensors_missing) printf("; %zu are not in the model (under other names: --map or --any-tensor)", verification->tensors_missing);
+    if (verification->tensors_partial) printf("; tensors of other sizes: %zu", verification->tensors_partial);
+    if (verification->tensors_missing) printf("; missing: %zu (if they have other names: --map or --any-tensor)", verification->tensors_missing);
     putchar('\n');
 }
 

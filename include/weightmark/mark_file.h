@@ -84,7 +84,7 @@ WMK_EXPORT const char *wmk_match_how_name(wmk_match_how how); /* "exact", "map",
 typedef struct wmk_matched {
     char *target, *tensor; /* names in the key and in the model, owned */
     wmk_match_how how;
-    double share; /* of the target's weights, those that the tensor has: below 1 where its sizes are others */
+    double share; /* of the target's weights, those that the tensor has: below 1 where it is smaller */
 } wmk_matched;
 
 /* Why a verdict is inconclusive. */

@@ -12,7 +12,7 @@
 #include "mark/carrier_kernel.h"
 #include "mark/x.h"
 
-enum { STEP_MOST = 4096, STEP_LEAST = 256, HELD = 1 << 17 }; /* columns; doubles of the carriers */
+enum { STEP_MOST = 4096, STEP_LEAST = 256, HELD = 1 << 17, WORTH_THREADS = 1 << 14 }; /* columns; doubles of the carriers; columns of all */
 
 /* A column that schemes direct and diff look at. */
 typedef struct pick {
@@ -216,7 +216,7 @@ static wmk_status open_carriers(carriers *c, const wmk_key *alone, const wmk_ten
 
 static void read_carriers(carriers *c, uint64_t column, size_t count)
 {
-#pragma omp parallel for schedule(dynamic)
+#pragma omp parallel for schedule(dynamic) if (c->count * count > WORTH_THREADS)
     for (size_t v = 0; v < c->count; v++) {
         double *w = c->w + v * c->step;
         if (!c->readable[v]) continue;
@@ -239,7 +239,7 @@ typedef struct product {
 static wmk_status add_columns(const product *p, const carriers *c, uint64_t column, size_t count)
 {
     wmk_status status = WMK_OK;
-#pragma omp parallel
+#pragma omp parallel if (p->count * count > WORTH_THREADS)
     {
         rows_room *room = NULL;
         bool there = wmk_alloc(&room, 1, sizeof *room) == WMK_OK;

@@ -36,7 +36,7 @@ wmk_status wmk_verification_list(wmk_verification *out, const wmk_match *match)
         matched->how = match->how[t];
         matched->share = (double)match->weights[t] / (double)weights;
         out->weights_read += match->weights[t];
-        out->tensors_partial += match->weights[t] < weights;
+        out->tensors_partial += match->fit[t].partial;
         out->tensors[out->tensor_count - 1] = matched->tensor;
     }
     out->tensors_missing = match->missing;
