@@ -14,7 +14,7 @@ typedef struct wmk_block {
     const uint16_t *deal; /* the same */
     size_t strips, length;
     uint64_t filter;         /* number of the first filter, over all targets */
-    wmk_factor inverse, rms; /* of each strip: of its filters */
+    wmk_factor inverse, rms; /* of each weight, by which it is divided, and the inverse of that; wmk_factor_from for a strip */
     /* The rest only in walks with `rooms`, which show no part of a filter's weights in a tile without the others. */
     size_t groups, step;           /* weight i is of group i / step % groups (wmk_tile_map) */
     bool whole;                    /* one filter, and all of it; */
@@ -23,6 +23,7 @@ typedef struct wmk_block {
     double *exact, *stored;        /* [strips][length] for the visitor */
     float *v, *change, *direction; /* the same */
     struct wmk_block_place {
+        bool damaged; /* what is no number is read as 0 */
         const wmk_tensor_view *view;
         const wmk_place *place;
         const wmk_tile_map *map;

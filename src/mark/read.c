@@ -21,6 +21,7 @@ static wmk_status make_reading(wmk_reading **out, uint32_t T, const wmk_vector *
     r->T = T;
     r->weights_read = vector->weights_read;
     r->weights_missing = vector->weights_missing;
+    r->weights_lost = vector->weights_lost;
     wmk_status status;
     WMK_TRY_GOTO(status, wmk_alloc(&r->y, T, sizeof *r->y), failed);
     WMK_TRY_GOTO(status, wmk_alloc(&r->score, T, sizeof *r->score), failed);
@@ -129,7 +130,8 @@ static void visit_deal(void *payload, uint32_t chunk, const wmk_block *block)
 {
     const deal_sums *to = payload;
     for (size_t s = 0; s < block->strips; s++)
-        wmk_deal_row(to->sum + chunk * to->deals, block->value + s * block->length, block->inverse, block->deal + s * block->length, block->length);
+        wmk_deal_row(to->sum + chunk * to->deals, block->value + s * block->length, wmk_factor_from(block->inverse, s * block->length),
+                     block->deal + s * block->length, block->length);
 }
 
 static void deal_mean(pair *sum, const wmk_key *key, const wmk_vector *vector)
@@ -140,7 +142,7 @@ static void deal_mean(pair *sum, const wmk_key *key, const wmk_vector *vector)
     for (uint64_t column = 0; column < vector->m; column += RUN) {
         size_t n = vector->m - column < RUN ? (size_t)(vector->m - column) : RUN;
         wmk_x_deal(key, column, n, deal);
-        wmk_deal_row(sum, vector->mean + column, (wmk_factor){&one, true}, deal, n);
+        wmk_deal_row(sum, vector->mean + column, (wmk_factor){&one, true, false}, deal, n);
     }
     sodium_memzero(deal, sizeof deal);
 }

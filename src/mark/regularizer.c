@@ -98,7 +98,7 @@ static wmk_status fill(wmk_regularizer *r, const wmk_tensor_view *weights)
     WMK_TRY(wmk_alloc(&r->views, r->count, sizeof *r->views));
     memcpy(r->views, weights, r->count * sizeof *r->views);
     WMK_TRY(wmk_alloc(&r->place, r->count, sizeof *r->place));
-    WMK_TRY(wmk_places_make(r->place, r->key, r->views, &filters));
+    WMK_TRY(wmk_places_make(r->place, r->key, r->views, &filters, NULL));
     WMK_TRY(wmk_alloc(&r->b, T, 1));
     wmk_key_bits(r->key, r->b);
     WMK_TRY(wmk_alloc(&r->y, T, sizeof *r->y));

@@ -40,6 +40,7 @@ wmk_status wmk_verification_list(wmk_verification *out, const wmk_match *match)
         out->tensors[out->tensor_count - 1] = matched->tensor;
     }
     out->tensors_missing = match->missing;
+    out->weights_read -= out->reading->weights_lost < out->weights_read ? out->reading->weights_lost : out->weights_read;
     out->share_read = (double)out->weights_read / (double)out->weights_total;
     return WMK_OK;
 }

@@ -74,14 +74,13 @@ static void test_definition(void **state)
     free(values);
 }
 
-/* Scheme random over normalised filters: what a reading of that target alone gives. */
-static void test_is_z(void **state)
+/* Scheme random over single weights: what a reading of that target alone gives. */
+static void check_z(wmk_carrier carrier_kind)
 {
-    (void)state;
     float *values = parts_values(parts, VIEWS, 4);
     wmk_tensor_view views[VIEWS], alone[TARGETS] = {{0}};
     make_views(views, values);
-    wmk_key *key = parts_key(parts, TARGETS, WMK_SCHEME_RANDOM, WMK_CARRIER_WEIGHTS, 40, 7);
+    wmk_key *key = parts_key(parts, TARGETS, WMK_SCHEME_RANDOM, carrier_kind, 40, 7);
     wmk_correlation *correlation;
     assert_ok(wmk_correlation_begin(&correlation, key));
     for (size_t t = 0; t < TARGETS; t++) {
@@ -111,6 +110,13 @@ static void test_is_z(void **state)
     wmk_correlation_end(correlation);
     wmk_key_free(key);
     free(values);
+}
+
+static void test_is_z(void **state)
+{
+    (void)state;
+    check_z(WMK_CARRIER_WEIGHTS);
+    check_z(WMK_CARRIER_BALANCED);
 }
 
 static void test_groups(void **state)
