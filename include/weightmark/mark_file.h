@@ -156,6 +156,36 @@ typedef int (*wmk_pair_fn)(void *payload, const wmk_pair *pair);
 WMK_EXPORT wmk_status wmk_model_verify_many(const char *const *paths, size_t path_count, const wmk_key *const *keys, size_t key_count,
                                             const wmk_verify_options *options, wmk_pair_fn told, void *payload);
 
+/* One of several keys that were found in one model, and what its holder shows. */
+typedef struct wmk_claim {
+    bool dated;                    /* a checked time stamp (wmk_key_date) says when the key existed */
+    int64_t seconds;               /* that time, since 1970, UTC */
+    int64_t accuracy_microseconds; /* as in wmk_timestamp; -1: not stated, taken for a second */
+    bool original;                 /* the model is at hand whose digest is the key's (wmk_model_original) */
+} wmk_claim;
+
+/* Why the files do not say who was first. */
+typedef enum wmk_first_reason {
+    WMK_FIRST_KNOWN = 0,       /* they do */
+    WMK_FIRST_NO_DATE = 1,     /* no key is dated */
+    WMK_FIRST_SAME_DATE = 2,   /* the oldest date is no older than another, within their accuracy */
+    WMK_FIRST_NO_ORIGINAL = 3, /* the original of the key with the oldest date is not at hand */
+    WMK_FIRST_OTHER_MARK = 4,  /* that original shows, or may show, another of the keys */
+    WMK_FIRST_OWN_MARK = 5     /* that original shows, or may show, the key itself: such a key was made for it */
+} wmk_first_reason;
+WMK_EXPORT const char *wmk_first_reason_name(wmk_first_reason reason); /* "known", "no-date", "same-date", ... */
+
+/* The rule of who was first (docs/spec.md, "Commitment"): of several keys found in one model, the one
+ * whose date is oldest, whose original shows none of the other keys, and in whose original it is itself
+ * not found, was first; otherwise the files do not say.
+ *
+ * claims [count]. A key without a date is taken for the younger one: if its mark was there first, the
+ * other's original shows it.
+ * verdicts [count][count]: row k, column o is what key k gives in the original of key o; unused where that
+ * is not at hand. They must not be multiplied by tries: that would favour the claim.
+ * *first: its number, or `count`. */
+WMK_EXPORT wmk_first_reason wmk_claims_first(size_t *first, const wmk_claim *claims, size_t count, const wmk_verdict *verdicts);
+
 /* The digest of the key's targets in `model` (wmk_mark_original), found there by name as for embedding: all must be there.
  * Of the key only its targets count, so a key without an original can be asked before the one with it is made.
  * walked: NULL, or told, by any thread, of weights' bytes that were read: all of them once. Statuses as wmk_model_embed. */
