@@ -12,7 +12,7 @@
 
 typedef struct verify_settings {
     common_settings common;
-    const char *tensor, *map, *passphrase_file;
+    const char *tensor, *map, *ca, *passphrase_file;
     text_list keys;
     bool any_tensor, only_found;
     double threshold_bits;
@@ -24,7 +24,10 @@ typedef struct verify_run {
     const cli_call *call;
     const verify_settings *settings;
     model_list models;
-    wmk_key **keys; /* [settings->keys.count] */
+    wmk_key **keys;  /* [settings->keys.count] */
+    key_date *dates; /* [settings->keys.count] */
+    double *bits;    /* [settings->keys.count] least evidence among the pairs that were found; infinite: none */
+    wmk_authorities *authorities;
     wmk_renames map;
     wmk_verify_options options;
     uint64_t tries; /* of all pairs */
@@ -58,9 +61,9 @@ static int verify_one(const verify_run *run)
     if (status != WMK_OK) return library_error(call->command, status);
     int exit_code = EXIT_DONE;
     if (call->common->json)
-        exit_code = print_json(call, verdict_json(run->keys[0], &found, path));
+        exit_code = print_json(call, verdict_json(run->keys[0], &found, path, &run->dates[0]));
     else
-        verdict_print(run->keys[0], &found, path);
+        verdict_print(run->keys[0], &found, path, &run->dates[0]);
     if (exit_code == EXIT_DONE && found.evidence.verdict != WMK_FOUND) exit_code = EXIT_NEGATIVE;
     wmk_verification_free(&found);
     return exit_code;
@@ -84,7 +87,8 @@ static void tell(verify_run *run, const wmk_verification *verification, size_t k
     bool found = verification && verification->evidence.verdict == WMK_FOUND;
     if (run->settings->only_found && !found) return;
     if (run->call->common->json) {
-        json_append(&run->results, verification ? verdict_json(run->keys[key], verification, path) : verdict_error_json(run->keys[key], path));
+        json_append(&run->results,
+                    verification ? verdict_json(run->keys[key], verification, path, &run->dates[key]) : verdict_error_json(run->keys[key], path));
     } else {
         line_clear(&run->line);
         verdict_row(verification, verification ? NULL : wmk_error_message(), run->settings->keys.item[key], run->key_width, path);
@@ -100,6 +104,8 @@ static int take_pair(void *payload, const wmk_pair *pair)
     if (pair->verification) {
         run->decided++;
         run->found += pair->verification->evidence.verdict == WMK_FOUND;
+        if (pair->verification->evidence.verdict == WMK_FOUND)
+            run->bits[pair->key] = fmin(run->bits[pair->key], pair->verification->evidence.evidence_bits);
     } else if (is_negative(pair->status) && pair->opened) {
         run->decided++;
     } else {
@@ -110,6 +116,20 @@ static int take_pair(void *payload, const wmk_pair *pair)
     return 0;
 }
 
+/* Of the keys that were found somewhere, with what the least evidence of each is worth. */
+static void print_dates(const verify_run *run)
+{
+    for (size_t k = 0; k < run->settings->keys.count; k++) {
+        char phrase[KEY_DATE_CHARS];
+        if (isinf(run->bits[k])) continue;
+        key_date_phrase(&run->dates[k], phrase);
+        printf("key       ");
+        print_name(run->settings->keys.item[k], 0);
+        printf(": %s\n", phrase);
+        key_date_caution(&run->dates[k], run->bits[k], WMK_FOUND);
+    }
+}
+
 static int conclude(verify_run *run)
 {
     const cli_call *call = run->call;
@@ -118,6 +138,7 @@ static int conclude(verify_run *run)
         exit_code = print_json(call, json_pack("{s:o, s:o}", "results", run->results, "tries", tries_json(run->tries, log10((double)run->tries))));
         run->results = NULL;
     } else {
+        print_dates(run);
         printf("%zu of %zu pairs found; every p is multiplied by %llu\n", run->found, run->pairs, (unsigned long long)run->tries);
     }
     if (exit_code != EXIT_DONE || run->found > 0) return exit_code;
@@ -149,11 +170,17 @@ static int verify_several(verify_run *run)
 static int open_keys(verify_run *run)
 {
     const text_list *list = &run->settings->keys;
-    int exit_code = EXIT_DONE;
+    const cli_command *command = run->call->command;
     run->keys = calloc(list->count + 1, sizeof *run->keys);
-    if (!run->keys) return complain(run->call->command, EXIT_SYSTEM, "out of memory");
-    for (size_t i = 0; exit_code == EXIT_DONE && i < list->count; i++)
-        exit_code = key_open(run->call->command, &run->keys[i], list->item[i], run->settings->passphrase_file);
+    run->dates = calloc(list->count + 1, sizeof *run->dates);
+    run->bits = calloc(list->count + 1, sizeof *run->bits);
+    if (!run->keys || !run->dates || !run->bits) return complain(command, EXIT_SYSTEM, "out of memory");
+    int exit_code = authorities_open(command, &run->authorities, run->settings->ca);
+    for (size_t i = 0; exit_code == EXIT_DONE && i < list->count; i++) {
+        run->bits[i] = INFINITY;
+        exit_code = key_open(command, &run->keys[i], list->item[i], run->settings->passphrase_file);
+        if (exit_code == EXIT_DONE) exit_code = key_date_find(command, &run->dates[i], run->keys[i], run->authorities);
+    }
     return exit_code;
 }
 
@@ -196,6 +223,9 @@ static int run(const cli_call *call)
     free(now.first_message);
     for (size_t i = 0; now.keys && i < settings->keys.count; i++) wmk_key_free(now.keys[i]);
     free(now.keys);
+    free(now.dates);
+    free(now.bits);
+    wmk_authorities_free(now.authorities);
     wmk_renames_free(&now.map);
     model_list_free(&now.models);
     return exit_code;
@@ -216,6 +246,7 @@ static const option_spec options[] = {
      offsetof(verify_settings, threshold_bits)},
     {"redraws", 0, OPTION_COUNT, "N", "9999", false, "stranger keys drawn where p has no formula (--ones with direct or diff)",
      offsetof(verify_settings, redraws)},
+    OPTION_CA(verify_settings),
     OPTION_PASSPHRASE(verify_settings),
 };
 
@@ -230,6 +261,8 @@ const cli_command command_verify = {
         "probability that a\n"
         "model made without the key looks at least so marked, multiplied by everything that was tried, and evidence bits are -log2 p.\n\n"
         "The verdict is found at 64 evidence bits or more (exit status 0), inconclusive from 20 and not-found below (exit status 1).\n\n"
+        "A key is dated when its file holds a time stamp that --ca confirms (weightmark key). An undated key may have been made up for the\n"
+        "model, so the verdict says what trying many keys would reach.\n\n"
         "The model may have been converted since it was marked: tensors are known again by the names that other frameworks and exporters give "
         "them, in other\n"
         "layouts and quantised. Tensors that are missing weaken the evidence and do no other harm.\n\n"

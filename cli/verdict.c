@@ -35,7 +35,7 @@ json_t *tries_json(uint64_t tries, double log10_tries)
     return tries <= (uint64_t)1 << 53 ? json_integer((json_int_t)tries) : json_number(pow(10, log10_tries));
 }
 
-json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, const char *path)
+json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, const char *path, const key_date *date)
 {
     const wmk_evidence *evidence = &verification->evidence;
     char id[WMK_KEY_ID_CHARS + 1];
@@ -52,6 +52,8 @@ json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, c
                   (int)evidence->bits, "bit_errors", (int)evidence->bit_errors, "ber", json_number(evidence->ber), "z", json_number(evidence->z),
                   "log10_p", json_number(evidence->log10_p), "evidence_bits", json_number(evidence->evidence_bits), "tries",
                   tries_json(evidence->tries, evidence->log10_tries), "tensors", tensors, "key_id", id, "model", json_text(path), "matched", matched);
+    json_put(&object, "dated", key_dated_json(date));
+    json_put(&object, "dated_by", key_dated_by_json(date));
     json_put(&object, "share_read", json_number(verification->share_read));
     json_put(&object, "tensors_partial", json_integer((json_int_t)verification->tensors_partial));
     json_put(&object, "tensors_missing", json_integer((json_int_t)verification->tensors_missing));
@@ -108,7 +110,7 @@ static void print_share(const wmk_verification *verification)
     putchar('\n');
 }
 
-void verdict_print(const wmk_key *key, const wmk_verification *verification, const char *path)
+void verdict_print(const wmk_key *key, const wmk_verification *verification, const char *path, const key_date *date)
 {
     const wmk_evidence *evidence = &verification->evidence;
     char id[WMK_KEY_ID_CHARS + 1], p[64];
@@ -118,6 +120,8 @@ void verdict_print(const wmk_key *key, const wmk_verification *verification, con
     printf(": %s\n", verdict_words(verification));
     printf("model     %s\n", path);
     printf("key id    %s\n", id);
+    if (date) key_date_print(date);
+    if (date) key_date_caution(date, evidence->evidence_bits, verification->reason == WMK_REASON_LITTLE_READ ? WMK_NOT_FOUND : evidence->verdict);
     printf("bits      %u of %u wrong, BER %.4f", evidence->bit_errors, evidence->bits, evidence->ber);
     evidence->erased ? printf(" (%u more could not be read)\n", evidence->erased) : printf("\n");
     printf("score     z = %.2f\n", evidence->z);
