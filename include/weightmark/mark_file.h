@@ -183,8 +183,9 @@ WMK_EXPORT const char *wmk_first_reason_name(wmk_first_reason reason); /* "known
  * other's original shows it.
  * verdicts [count][count]: row k, column o is what key k gives in the original of key o; unused where that
  * is not at hand. They must not be multiplied by tries: that would favour the claim.
- * *first: its number, or `count`. */
-WMK_EXPORT wmk_first_reason wmk_claims_first(size_t *first, const wmk_claim *claims, size_t count, const wmk_verdict *verdicts);
+ * *oldest: the number of the key with the oldest date, which was first if the result is WMK_FIRST_KNOWN;
+ * `count` for WMK_FIRST_NO_DATE. */
+WMK_EXPORT wmk_first_reason wmk_claims_first(size_t *oldest, const wmk_claim *claims, size_t count, const wmk_verdict *verdicts);
 
 /* The digest of the key's targets in `model` (wmk_mark_original), found there by name as for embedding: all must be there.
  * Of the key only its targets count, so a key without an original can be asked before the one with it is made.

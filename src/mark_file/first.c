@@ -20,22 +20,17 @@ static bool is_older(const wmk_claim *a, const wmk_claim *b)
     return ((double)b->seconds - (double)a->seconds - 1) * SECOND > (double)a_off + (double)b_off;
 }
 
-wmk_first_reason wmk_claims_first(size_t *first, const wmk_claim *claims, size_t count, const wmk_verdict *verdicts)
+wmk_first_reason wmk_claims_first(size_t *oldest, const wmk_claim *claims, size_t count, const wmk_verdict *verdicts)
 {
-    size_t oldest = 0;
-    bool dated = false;
-    *first = count;
-    for (size_t k = 0; k < count; k++) {
-        dated |= claims[k].dated;
-        if (claims[k].dated && (!claims[oldest].dated || claims[k].seconds < claims[oldest].seconds)) oldest = k;
-    }
-    if (!dated) return WMK_FIRST_NO_DATE;
+    size_t first = count;
     for (size_t k = 0; k < count; k++)
-        if (k != oldest && !is_older(&claims[oldest], &claims[k])) return WMK_FIRST_SAME_DATE;
-    if (!claims[oldest].original) return WMK_FIRST_NO_ORIGINAL;
+        if (claims[k].dated && (first == count || claims[k].seconds < claims[first].seconds)) first = k;
+    *oldest = first;
+    if (first == count) return WMK_FIRST_NO_DATE;
     for (size_t k = 0; k < count; k++)
-        if (k != oldest && verdicts[k * count + oldest] != WMK_NOT_FOUND) return WMK_FIRST_OTHER_MARK;
-    if (verdicts[oldest * count + oldest] != WMK_NOT_FOUND) return WMK_FIRST_OWN_MARK;
-    *first = oldest;
-    return WMK_FIRST_KNOWN;
+        if (k != first && !is_older(&claims[first], &claims[k])) return WMK_FIRST_SAME_DATE;
+    if (!claims[first].original) return WMK_FIRST_NO_ORIGINAL;
+    for (size_t k = 0; k < count; k++)
+        if (k != first && verdicts[k * count + first] != WMK_NOT_FOUND) return WMK_FIRST_OTHER_MARK;
+    return verdicts[first * count + first] == WMK_NOT_FOUND ? WMK_FIRST_KNOWN : WMK_FIRST_OWN_MARK;
 }
