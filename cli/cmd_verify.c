@@ -56,7 +56,8 @@ static int verify_one(const verify_run *run)
         wmk_verify_options options = run->options;
         meter_begin(&meter, call->common, "reading", model, run->keys[0], wmk_key_carrier(run->keys[0]) == WMK_CARRIER_MEAN ? 1 : 2);
         options.walked = meter.line.wanted ? meter_walked : NULL;
-        options.walked_payload = &meter;
+        options.searched = meter.line.wanted ? meter_searched : NULL;
+        options.walked_payload = options.searched_payload = &meter;
         status = wmk_model_verify(&found, model, run->keys[0], &options);
         meter_end(&meter);
         wmk_model_close(model);

@@ -194,6 +194,18 @@ static void keep(search *s, size_t target, const fitting *f, double agreement)
     kept[place] = (candidate){agreement, (uint32_t)target, (uint32_t)f->tensor, f->way};
 }
 
+/* Offers `count` readings, compared with group g, to its targets. */
+static void keep_all(search *s, size_t g, const fitting *readings, size_t count)
+{
+    for (size_t v = 0; v < count; v++) {
+        s->any |= s->readable[v];
+        if (!s->readable[v]) s->unreadable = WMK_ERROR_INPUT;
+    }
+    for (size_t t = 0; t < group_size(s, g); t++)
+        for (size_t v = 0; v < count; v++)
+            if (s->readable[v]) keep(s, s->groups.target[s->groups.begin[g] + t], &readings[v], s->agreement[t * count + v]);
+}
+
 /* Compares group g with readings [*begin, ...) and moves *begin past them. */
 static wmk_status compare_some(search *s, size_t g, size_t *begin, size_t views_most)
 {
@@ -216,11 +228,7 @@ static wmk_status compare_some(search *s, size_t g, size_t *begin, size_t views_
         }
     }
     if (status == WMK_OK && count > 0) status = wmk_correlate(s->correlation, targets, group_size(s, g), s->views, count, s->agreement, s->readable);
-    for (size_t v = 0; status == WMK_OK && v < count; v++) {
-        s->any |= s->readable[v];
-        if (!s->readable[v]) s->unreadable = WMK_ERROR_INPUT;
-        for (size_t t = 0; s->readable[v] && t < group_size(s, g); t++) keep(s, targets[t], &now[v], s->agreement[t * count + v]);
-    }
+    if (status == WMK_OK) keep_all(s, g, now, count);
     drop_views(match, blocks);
     return status;
 }
