@@ -155,7 +155,8 @@ WMK_EXPORT void wmk_authorities_free(wmk_authorities *authorities);
  * The request's nonce is not compared: an old answer over the same id is a proof as well.
  * INPUT: malformed, over 128 KiB (token: 64 KiB), a refusal by the authority, a signature that does
  * not fit; MISMATCH: over another statement, or no chain to an authority; UNSUPPORTED: another hash
- * or an unknown critical extension, or a build without libcrypto; ARGUMENT: id as above; MEMORY. */
+ * or an unknown critical extension, or a build without libcrypto; ARGUMENT: id as above; MEMORY,
+ * though libcrypto may take an allocation that it was refused for a certificate that does not fit. */
 WMK_EXPORT wmk_status wmk_timestamp_check(wmk_timestamp *out, const char *id, const void *answer,
                                           size_t bytes, const wmk_authorities *authorities);
 

@@ -85,6 +85,7 @@ static void test_request(void **state)
     assert_true(TS_REQ_get_cert_req(request));
     assert_null(TS_REQ_get_policy_id(request));
     assert_int_equal(ASN1_STRING_length(TS_REQ_get_nonce(request)), 8);
+    assert_int_equal(ASN1_STRING_type(TS_REQ_get_nonce(request)), V_ASN1_INTEGER); /* not a negative one */
     TS_MSG_IMPRINT *imprint = TS_REQ_get_msg_imprint(request);
     assert_ok(wmk_key_statement(statement, id));
     assert_true(EVP_Digest(statement, strlen(statement), digest, &size, EVP_sha256(), NULL));
