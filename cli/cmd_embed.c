@@ -13,7 +13,7 @@ typedef struct embed_settings {
     common_settings common;
     const char *output, *key, *passphrase_file;
     double margin, lambda;
-    bool eq6, unbalanced, dry_run, force;
+    bool eq6, unbalanced, fill_zeros, other_model, dry_run, force;
 } embed_settings;
 
 /* What is told while it goes on. */
@@ -95,6 +95,8 @@ static int embed(const cli_call *call, const wmk_key *key)
     options.eq6 = settings->eq6;
     options.lambda = settings->lambda;
     options.unbalanced = settings->unbalanced;
+    options.fill_zeros = settings->fill_zeros;
+    options.other_model = settings->other_model;
     wmk_status status = wmk_model_open(&model, call->operands.item[0]);
     if (status == WMK_OK) {
         warn_of_signatures(call, model);
@@ -132,6 +134,11 @@ static const option_spec options[] = {
     {"unbalanced", 0, OPTION_FLAG, NULL, NULL, false,
      "the very smallest change (a partition key over weights); without it every kernel keeps its sum, which costs the network less",
      offsetof(embed_settings, unbalanced)},
+    {"fill-zeros", 0, OPTION_FLAG, NULL, NULL, false,
+     "mark weights that are 0 too; without it they stay 0 and a sparse model stays sparse", offsetof(embed_settings, fill_zeros)},
+    {"other-model", 0, OPTION_FLAG, NULL, NULL, false,
+     "also a model that the key was not made for; dangerous: whoever has one model with and without a mark can subtract that "
+     "mark from every other model that bears it", offsetof(embed_settings, other_model)},
     {"lambda", 0, OPTION_NUMBER, "L", "10", false, "weight of the mean E_R in equation 6", offsetof(embed_settings, lambda)},
     {"dry-run", 'n', OPTION_FLAG, NULL, NULL, false,
      "say what would change and leave nothing behind; the trial needs room for a copy beside the output", offsetof(embed_settings, dry_run)},

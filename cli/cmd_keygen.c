@@ -14,7 +14,6 @@ typedef struct keygen_settings {
     common_settings common;
     const char *output, *model, *host, *target, *scheme, *carrier, *passphrase_file;
     uint64_t bits;
-    double lambda;
     bool ones, force;
 } keygen_settings;
 
@@ -54,16 +53,34 @@ static int choose_targets(const cli_call *call, wmk_targets *out)
     return status == WMK_OK ? EXIT_DONE : library_error(call->command, status);
 }
 
-/* One named layer: the paper's random + mean; many: partition + weights. One of the two given decides the other. */
+/* One named layer: the paper's random + mean; many: partition + balanced. One of the two given decides the other. */
 static wmk_status choose_kind(wmk_key_options *options, const keygen_settings *settings, size_t targets)
 {
     wmk_status status = WMK_OK;
     bool paper = settings->target && targets == 1;
     options->scheme = paper ? WMK_SCHEME_RANDOM : WMK_SCHEME_PARTITION;
     if (settings->scheme) status = wmk_scheme_parse(&options->scheme, settings->scheme);
-    options->carrier = options->scheme == WMK_SCHEME_PARTITION ? WMK_CARRIER_WEIGHTS : WMK_CARRIER_MEAN;
+    options->carrier = options->scheme == WMK_SCHEME_PARTITION ? WMK_CARRIER_BALANCED : WMK_CARRIER_MEAN;
     if (status == WMK_OK && settings->carrier) status = wmk_carrier_parse(&options->carrier, settings->carrier);
-    if (settings->carrier && !settings->scheme) options->scheme = options->carrier == WMK_CARRIER_WEIGHTS ? WMK_SCHEME_PARTITION : WMK_SCHEME_RANDOM;
+    if (settings->carrier && !settings->scheme) options->scheme = options->carrier == WMK_CARRIER_MEAN ? WMK_SCHEME_RANDOM : WMK_SCHEME_PARTITION;
+    return status;
+}
+
+/* With --model the key is bound to the model's weights: their digest goes into its id. */
+static wmk_status make_key(wmk_key **out, wmk_key_options *options, const char *path)
+{
+    wmk_model *model = NULL;
+    wmk_key *unbound = NULL;
+    uint8_t original[WMK_ORIGINAL_BYTES];
+    if (!path) return wmk_key_create(out, options);
+    wmk_status status = wmk_key_create(&unbound, options);
+    if (status == WMK_OK) status = wmk_model_open(&model, path);
+    if (status == WMK_OK) status = wmk_model_original(original, model, unbound, NULL, NULL);
+    options->original = original;
+    if (status == WMK_OK) status = wmk_key_create(out, options);
+    options->original = NULL;
+    wmk_model_close(model);
+    wmk_key_free(unbound);
     return status;
 }
 
@@ -89,12 +106,11 @@ static int run(const cli_call *call)
     if (exit_code != EXIT_DONE) return exit_code;
     wmk_key_options options = WMK_KEY_OPTIONS_INIT;
     options.bits = settings->bits > UINT32_MAX ? UINT32_MAX : (uint32_t)settings->bits;
-    options.lambda = settings->lambda;
     options.ones = settings->ones;
     options.targets = targets.target;
     options.target_count = targets.count;
     wmk_status status = choose_kind(&options, settings, targets.count);
-    if (status == WMK_OK) status = wmk_key_create(&key, &options);
+    if (status == WMK_OK) status = make_key(&key, &options, settings->model);
     exit_code = status == WMK_OK ? write_key(call, key) : library_error(call->command, status);
     if (exit_code == EXIT_DONE && call->common->json)
         exit_code = print_json(call, key_json(key, settings->output));
@@ -119,10 +135,10 @@ static const option_spec options[] = {
     {"bits", 'b', OPTION_COUNT, "T", "256", false, "bits of the mark", offsetof(keygen_settings, bits)},
     {"scheme", 0, OPTION_CHOICE, "direct|diff|random|partition", NULL, false,
      "kind of secret matrix X; without it random for one tensor named by --target, else partition", offsetof(keygen_settings, scheme)},
-    {"carrier", 0, OPTION_CHOICE, "mean|weights", NULL, false,
-     "what the bits are read from: the mean over filters, or every weight; without it weights for partition, else mean",
+    {"carrier", 0, OPTION_CHOICE, "mean|weights|balanced", NULL, false,
+     "what the bits are read from: the mean over filters, or every weight (balanced: also with input channels brought to one size); "
+     "without it balanced for partition, else mean",
      offsetof(keygen_settings, carrier)},
-    {"lambda", 0, OPTION_NUMBER, "L", "0.01", false, "weight of the regularizer in training", offsetof(keygen_settings, lambda)},
     {"ones", 0, OPTION_FLAG, NULL, NULL, false, "all bits 1, as in the paper's experiments, instead of drawn from the key",
      offsetof(keygen_settings, ones)},
     OPTION_PASSPHRASE(keygen_settings),

@@ -15,7 +15,7 @@ typedef struct train_settings {
     const char *output, *host, *init, *teacher, *data, *schedule, *augment, *precision, *history, *checkpoint, *passphrase_file;
     text_list keys;
     uint64_t batch, seed;
-    double epochs, rate, momentum, weight_decay, kappa, checkpoint_seconds;
+    double epochs, rate, momentum, weight_decay, lambda, kappa, checkpoint_seconds;
     bool resume, force;
 } train_settings;
 
@@ -58,6 +58,7 @@ static wmk_train_options options_of(const train_settings *settings, wmk_key *con
     options.momentum = settings->momentum;
     options.weight_decay = settings->weight_decay;
     options.augmentation = augmentation_of(settings->augment);
+    options.lambda = settings->lambda;
     options.kappa = settings->kappa;
     options.precision = strcmp(settings->precision, "bf16") == 0 ? WMK_PRECISION_BF16 : WMK_PRECISION_F32;
     options.seed = settings->seed;
@@ -142,6 +143,7 @@ static const option_spec options[] = {
     {"weight-decay", 0, OPTION_NUMBER, "D", "0.0005", false, "weight decay", offsetof(train_settings, weight_decay)},
     {"augment", 0, OPTION_CHOICE, "none|crop-flip|reference", "crop-flip", false,
      "how images are varied; reference: as the watermark paper's code (rotation, shift, flip)", offsetof(train_settings, augment)},
+    {"lambda", 0, OPTION_NUMBER, "L", "0.01", false, "weight of the marks' E_R in the loss", offsetof(train_settings, lambda)},
     {"kappa", 0, OPTION_NUMBER, "K", "1", false, "factor of y inside E_R for keys that normalise (weights, or mean over several tensors)",
      offsetof(train_settings, kappa)},
     {"precision", 0, OPTION_CHOICE, "f32|bf16", "f32", false, "of activations; weights, statistics and loss stay f32",

@@ -47,7 +47,7 @@ static int verify_one(const verify_run *run)
     if (status == WMK_OK) {
         cli_meter meter;
         wmk_verify_options options = run->options;
-        meter_begin(&meter, call->common, "reading", model, run->keys[0], wmk_key_carrier(run->keys[0]) == WMK_CARRIER_WEIGHTS ? 2 : 1);
+        meter_begin(&meter, call->common, "reading", model, run->keys[0], wmk_key_carrier(run->keys[0]) == WMK_CARRIER_MEAN ? 1 : 2);
         options.walked = meter.line.wanted ? meter_walked : NULL;
         options.walked_payload = &meter;
         status = wmk_model_verify(&found, model, run->keys[0], &options);

@@ -75,6 +75,20 @@ static void created_text(const wmk_key *key, char text[32])
     if (!gmtime_r(&seconds, &utc) || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) snprintf(text, 32, "unknown");
 }
 
+static bool original_text(const wmk_key *key, char text[2 * WMK_ORIGINAL_BYTES + 1])
+{
+    uint8_t digest[WMK_ORIGINAL_BYTES];
+    bool bound = wmk_key_original(key, digest);
+    for (int i = 0; i < WMK_ORIGINAL_BYTES; i++) snprintf(text + (ptrdiff_t)2 * i, 3, "%02x", digest[i]);
+    return bound;
+}
+
+static json_t *original_json(const wmk_key *key)
+{
+    char text[2 * WMK_ORIGINAL_BYTES + 1];
+    return original_text(key, text) ? json_string(text) : json_null();
+}
+
 json_t *key_json(const wmk_key *key, const char *path)
 {
     char id[WMK_KEY_ID_CHARS + 1], created[32];
@@ -86,23 +100,23 @@ json_t *key_json(const wmk_key *key, const char *path)
         json_append(&targets, json_pack("{s:o, s:s, s:o}", "name", json_text(target->name), "layout", target->layout, "shape",
                                         shape_json(target->rank, target->shape)));
     }
-    return json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:o, s:b, s:s, s:o}", "key", json_text(path), "key_id", id, "scheme",
+    return json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:b, s:s, s:o, s:o}", "key", json_text(path), "key_id", id, "scheme",
                      wmk_scheme_name(wmk_key_scheme(key)), "carrier", wmk_carrier_name(wmk_key_carrier(key)), "bits", (int)wmk_key_bit_count(key),
-                     "m", (json_int_t)wmk_key_m(key), "lambda", json_number(wmk_key_lambda(key)), "ones", (int)wmk_key_ones(key), "created", created,
-                     "targets", targets);
+                     "m", (json_int_t)wmk_key_m(key), "ones", (int)wmk_key_ones(key), "created", created,
+                     "original", original_json(key), "targets", targets);
 }
 
 void key_print(const wmk_key *key)
 {
     enum { SHOWN = 24 };
-    char id[WMK_KEY_ID_CHARS + 1], created[32];
+    char id[WMK_KEY_ID_CHARS + 1], created[32], original[2 * WMK_ORIGINAL_BYTES + 1];
     wmk_key_id(key, id);
     created_text(key, created);
     printf("key id    %s\n", id);
     printf("scheme    %s, carrier %s\n", wmk_scheme_name(wmk_key_scheme(key)), wmk_carrier_name(wmk_key_carrier(key)));
     printf("bits      T = %u%s over M = %llu\n", wmk_key_bit_count(key), wmk_key_ones(key) ? ", all ones," : "", (unsigned long long)wmk_key_m(key));
-    printf("lambda    %g\n", wmk_key_lambda(key));
-    printf("created   %s\n", created);
+    printf("created   %s, says the key\n", created);
+    printf("original  %s\n", original_text(key, original) ? original : "none: the key is bound to no model");
     size_t count = wmk_key_target_count(key), shown = count > SHOWN + 1 ? SHOWN : count;
     for (size_t i = 0; i < shown; i++) {
         const wmk_target *target = wmk_key_target(key, i);

@@ -24,11 +24,14 @@ typedef enum wmk_scheme {                          /* what a row of X looks like
 
 typedef enum wmk_carrier {                         /* which vector w the bits are read from */
                            WMK_CARRIER_MEAN = 1,   /* mean over filters of a layer; raw for one target, each over its own RMS for several */
-                           WMK_CARRIER_WEIGHTS = 2 /* every weight of every target, over the RMS of its own filter */
+                           WMK_CARRIER_WEIGHTS = 2, /* every weight of every target, over the RMS of its own filter */
+                           WMK_CARRIER_BALANCED = 3 /* the same, with input channels brought to one size too, so that
+                                                       rescaling a hidden channel moves nothing */
 } wmk_carrier;
 
 #define WMK_SEED_BYTES 32
 #define WMK_KEY_ID_CHARS 64 /* lower-case hexadecimal BLAKE2b-256, without the NUL */
+#define WMK_ORIGINAL_BYTES 32
 #define WMK_BITS_MAX 16384  /* T */
 #define WMK_TARGETS_MAX 65536
 
@@ -47,16 +50,16 @@ typedef struct wmk_key_options {
     wmk_scheme scheme;
     wmk_carrier carrier;
     uint32_t bits;             /* T, 1 to WMK_BITS_MAX */
-    double lambda;             /* weight of E_R in training, >= 0 and finite; 0.01 in the paper */
     bool ones;                 /* b = 1...1, the paper's experiments; else b is drawn from the seed */
     const uint8_t *seed;       /* [WMK_SEED_BYTES]; NULL: drawn from the system */
     int64_t created;           /* seconds since 1970, UTC; 0: now */
+    const uint8_t *original;   /* [WMK_ORIGINAL_BYTES] digest of the model to be marked (wmk_mark_original); NULL: none yet */
     const wmk_target *targets; /* [target_count], copied */
     size_t target_count;
 } wmk_key_options;
 #define WMK_KEY_OPTIONS_INIT                                                                                                                         \
     {                                                                                                                                                \
-        sizeof(wmk_key_options), WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN, 256, 0.01, false, NULL, 0, NULL, 0                                             \
+        sizeof(wmk_key_options), WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN, 256, false, NULL, 0, NULL, NULL, 0                                             \
     }
 
 /* Makes a key. ARGUMENT: an option outside its range, no target, a name twice, an empty or invalid layout, an axis of 0;
@@ -78,21 +81,27 @@ WMK_EXPORT wmk_scheme wmk_key_scheme(const wmk_key *key);
 WMK_EXPORT wmk_carrier wmk_key_carrier(const wmk_key *key);
 WMK_EXPORT uint32_t wmk_key_bit_count(const wmk_key *key); /* T */
 WMK_EXPORT uint64_t wmk_key_m(const wmk_key *key);         /* M over all targets */
-WMK_EXPORT double wmk_key_lambda(const wmk_key *key);
 WMK_EXPORT bool wmk_key_ones(const wmk_key *key);
-WMK_EXPORT int64_t wmk_key_created(const wmk_key *key);
+WMK_EXPORT int64_t wmk_key_created(const wmk_key *key); /* what the key's maker wrote; it proves no date */
+/* The digest of the unmarked weights that the key was made for; false: it has none, and *original is all zeros. */
+WMK_EXPORT bool wmk_key_original(const wmk_key *key, uint8_t original[WMK_ORIGINAL_BYTES]);
 WMK_EXPORT size_t wmk_key_target_count(const wmk_key *key);
 WMK_EXPORT const wmk_target *wmk_key_target(const wmk_key *key, size_t index); /* borrowed; NULL when out of range */
 /* BLAKE2b of the canonical content: commits to key and bits, reveals neither. */
 WMK_EXPORT void wmk_key_id(const wmk_key *key, char id[WMK_KEY_ID_CHARS + 1]);
 /* b [T], one byte each, 0 or 1. Secret. */
 WMK_EXPORT void wmk_key_bits(const wmk_key *key, uint8_t *b);
-/* The same targets, scheme, carrier, T, lambda, `ones` and creation time, with another seed (NULL: drawn): a stranger's key of the same kind, for
+/* The same targets, scheme, carrier, T, original, `ones` and creation time, with another seed (NULL: drawn): a stranger's key of the same kind, for
  * null distributions and demonstrations. `key` may be freed first. MEMORY. */
 WMK_EXPORT wmk_status wmk_key_redraw(wmk_key **out, const wmk_key *key, const uint8_t *seed);
 
+/* The digest of the weights that `views` [wmk_key_target_count(key)] hold, for wmk_key_options.original: the same for every
+ * layout and for every type that holds the values exactly (docs/spec.md, "Original"). Of the key only its targets count.
+ * MISSING: a view without data; MISMATCH, UNSUPPORTED: as wmk_mark_read; MEMORY. Threads: all of OpenMP's. */
+WMK_EXPORT wmk_status wmk_mark_original(uint8_t original[WMK_ORIGINAL_BYTES], const wmk_key *key, const wmk_tensor_view *views);
+
 WMK_EXPORT const char *wmk_scheme_name(wmk_scheme scheme);    /* "direct" ...; "unknown" */
-WMK_EXPORT const char *wmk_carrier_name(wmk_carrier carrier); /* "mean", "weights"; "unknown" */
+WMK_EXPORT const char *wmk_carrier_name(wmk_carrier carrier); /* "mean", "weights", "balanced"; "unknown" */
 /* ARGUMENT with the list of names when `name` is none. */
 WMK_EXPORT wmk_status wmk_scheme_parse(wmk_scheme *out, const char *name);
 WMK_EXPORT wmk_status wmk_carrier_parse(wmk_carrier *out, const char *name);
@@ -190,6 +199,9 @@ WMK_EXPORT void wmk_regularizer_free(wmk_regularizer *regularizer);
 typedef struct wmk_embed_options {
     size_t struct_size;
     double margin; /* every bit ends with s_j score_j >= margin; > 0 */
+    bool fill_zeros;  /* weights that are 0 are marked too; else they stay 0, so that a sparse model stays sparse */
+    bool other_model; /* wmk_model_embed only: also a model that is not the key's original. One key in two models can be removed
+                         from either: whoever has both sides of one model subtracts them from the other */
     bool eq6;      /* instead: minimise 1/2 ||w - w0||^2 + lambda * mean-per-bit E_R(w) (paper eq. 6); carrier mean, one target */
     double lambda; /* for eq6, > 0 */
     bool
@@ -201,7 +213,7 @@ typedef struct wmk_embed_options {
 } wmk_embed_options;
 #define WMK_EMBED_OPTIONS_INIT                                                                                                                       \
     {                                                                                                                                                \
-        sizeof(wmk_embed_options), 8.0, false, 10.0, false, NULL, NULL                                                                               \
+        sizeof(wmk_embed_options), 8.0, false, false, false, 10.0, false, NULL, NULL                                                                               \
     }
 
 typedef struct wmk_embed_summary {

@@ -96,13 +96,19 @@ WMK_EXPORT void wmk_verification_free(wmk_verification *verification); /* frees 
  * wmk_mark_verify and wmk_model_unpack. The caller frees *out with wmk_verification_free. */
 WMK_EXPORT wmk_status wmk_model_verify(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options);
 
+/* The digest of the key's targets in `model` (wmk_mark_original), found there by name as for embedding: all must be there.
+ * Of the key only its targets count, so a key without an original can be asked before the one with it is made.
+ * walked: NULL, or told, by any thread, of weights' bytes that were read: all of them once. Statuses as wmk_model_embed. */
+WMK_EXPORT wmk_status wmk_model_original(uint8_t original[WMK_ORIGINAL_BYTES], const wmk_model *model, const wmk_key *key,
+                                         void (*walked)(void *payload, uint64_t bytes), void *walked_payload);
+
 /* Told what the mark changes when that is computed and nothing has appeared at `path` yet. Non-zero: stop here. */
 typedef int (*wmk_embed_confirm_fn)(const wmk_embed_summary *summary, void *payload);
 
 /* Marks a copy of `model` at `path` (wmk_mark_embed, then a patch). Nothing is left at `path` on failure. confirm: may be NULL; when it stops the work, nothing is
  * left at `path` and the status is INTERRUPTED. summary may be NULL; it is set on success, and by INTERRUPTED to what would have been done.
  * proof: NULL, or what the bytes of the copy say, as wmk_model_verify with the options' defaults would; set on success, the caller frees it with wmk_verification_free.
- * MISSING: one of the key's tensors; EXISTS unless `replace`; SYSTEM; other statuses as wmk_mark_embed. */
+ * MISSING: one of the key's tensors; MISMATCH: a model that is not the key's original, unless options->other_model; EXISTS unless `replace`; SYSTEM; other statuses as wmk_mark_embed. */
 WMK_EXPORT wmk_status wmk_model_embed(const wmk_model *model, const wmk_key *key, const char *path, bool replace, const wmk_embed_options *options,
                                       wmk_embed_confirm_fn confirm, void *payload, wmk_embed_summary *summary, wmk_verification *proof);
 

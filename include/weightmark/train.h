@@ -64,7 +64,8 @@ typedef struct wmk_train_options {
     const char *schedule; /* "paper" (times 0.2 at 30, 60, 80 % of the steps: epochs 60, 120, 160 of 200), "onecycle", "cosine", "constant" */
     double momentum, weight_decay;
     wmk_augmentation augmentation;
-    double kappa; /* for normalised carriers: see wmk_regularizer_create */
+    double lambda; /* weight of the keys' summed E_R in the loss, >= 0 and finite (paper eq. 1); 0.01 in the paper */
+    double kappa;  /* for normalised carriers: see wmk_regularizer_create */
     wmk_precision precision;
     uint64_t seed;
     int threads;        /* 0: as many as there are cores */
@@ -81,7 +82,7 @@ typedef struct wmk_train_options {
 } wmk_train_options;
 #define WMK_TRAIN_OPTIONS_INIT                                                                                                                       \
     {                                                                                                                                                \
-        sizeof(wmk_train_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 64, 0.1, "onecycle", 0.9, 5e-4, WMK_AUGMENT_CROP_FLIP, 1.0,                   \
+        sizeof(wmk_train_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 64, 0.1, "onecycle", 0.9, 5e-4, WMK_AUGMENT_CROP_FLIP, 0.01, 1.0,                  \
             WMK_PRECISION_F32, 1, 0, NULL, false, NULL, NULL, 60, false, NULL, NULL                                                                  \
     }
 

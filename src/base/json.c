@@ -1,5 +1,4 @@
 /* base/json.c - RFC 8259, no more and no less. */
-#include <locale.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -186,20 +185,6 @@ static wmk_status skip_number(wmk_json *json)
         while (is_digit(json)) json->at++;
     }
     return WMK_OK;
-}
-
-wmk_status wmk_json_f64(wmk_json *json, double *out)
-{
-    skip_space(json);
-    const char *begin = (const char *)json->at;
-    if (json->at == json->end || (*json->at != '-' && !is_digit(json))) return fail(json, "expected a number");
-    WMK_TRY(skip_number(json));
-    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0); /* the program's locale may have a decimal comma */
-    if (!plain) return wmk_fail_memory(1);
-    char *end;
-    *out = strtod_l(begin, &end, plain);
-    freelocale(plain);
-    return end == (const char *)json->at ? WMK_OK : fail(json, "expected a number");
 }
 
 static wmk_status skip(wmk_json *json, unsigned depth)

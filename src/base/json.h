@@ -23,8 +23,6 @@ bool wmk_json_accept_null(wmk_json *json);
 wmk_status wmk_json_string(wmk_json *json, const char **text, size_t *size);
 /* A whole number in [0, 2^64). INPUT: anything else. */
 wmk_status wmk_json_u64(wmk_json *json, uint64_t *out);
-/* Any number, rounded to nearest; beyond the doubles it is infinity. The byte at `end` must be readable and no part of a number (a NUL, as wmk_file_read leaves it). INPUT. */
-wmk_status wmk_json_f64(wmk_json *json, double *out);
 /* Any one value, checked and passed over. INPUT. */
 wmk_status wmk_json_skip(wmk_json *json);
 /* Nothing but white space is left. INPUT. */

@@ -1,4 +1,4 @@
-/* mark/derive.h - from a key's seed to sub-keys and key stream (docs/spec.md, "Sub-keys", "Key stream"). Everything here is secret. */
+/* mark/derive.h - from a key's seed and id to sub-keys and key stream (docs/spec.md, "Sub-keys", "Key stream"). Everything here is secret. */
 #ifndef WMK_MARK_DERIVE_H
 #define WMK_MARK_DERIVE_H
 
@@ -13,7 +13,10 @@
 /* To be called before anything of libsodium. SYSTEM: no random bytes. */
 wmk_status wmk_sodium_ready(void);
 
-void wmk_subkey(uint8_t subkey[WMK_SUBKEY_BYTES], uint64_t number, const uint8_t seed[WMK_SEED_BYTES]);
+/* What all sub-keys of a key follow from: it depends on every part of the key through its id. */
+void wmk_key_root(uint8_t root[WMK_SUBKEY_BYTES], const uint8_t seed[WMK_SEED_BYTES],
+                  const uint8_t id[WMK_KEY_ID_BYTES]);
+void wmk_subkey(uint8_t subkey[WMK_SUBKEY_BYTES], uint64_t number, const uint8_t root[WMK_SUBKEY_BYTES]);
 
 /* out[0, bytes): the key stream (ChaCha20 with 64-bit nonce and 64-bit block counter) of `nonce` from block number `block` on. */
 void wmk_key_stream(uint8_t *out, size_t bytes, const uint8_t subkey[WMK_SUBKEY_BYTES], uint64_t nonce, uint64_t block);

@@ -17,7 +17,7 @@ struct wmk_key_frame {
 };
 
 static const char *const scheme_names[] = {NULL, "direct", "diff", "random", "partition"};
-static const char *const carrier_names[] = {NULL, "mean", "weights"};
+static const char *const carrier_names[] = {NULL, "mean", "weights", "balanced"};
 #define COUNT(a) (sizeof(a) / sizeof(a)[0])
 
 const char *wmk_scheme_name(wmk_scheme scheme) { return (unsigned)scheme - 1 < COUNT(scheme_names) - 1 ? scheme_names[scheme] : "unknown"; }
@@ -35,7 +35,7 @@ wmk_status wmk_carrier_parse(wmk_carrier *out, const char *name)
 {
     for (size_t i = 1; i < COUNT(carrier_names); i++)
         if (strcmp(name, carrier_names[i]) == 0) return *out = (wmk_carrier)i, WMK_OK;
-    return wmk_fail(WMK_ERROR_ARGUMENT, "carrier \"%.64s\" is none of mean, weights", name);
+    return wmk_fail(WMK_ERROR_ARGUMENT, "carrier \"%.64s\" is none of mean, weights, balanced", name);
 }
 
 static void hash_bytes(crypto_generichash_state *hash, const void *bytes, size_t size) { crypto_generichash_update(hash, bytes, size); }
@@ -55,14 +55,11 @@ static void hash_u64(crypto_generichash_state *hash, uint64_t v)
 /* The canonical content without the seed (docs/spec.md, "Key id"). */
 static void hash_public(crypto_generichash_state *hash, const wmk_key *key)
 {
-    uint64_t lambda;
-    memcpy(&lambda, &key->lambda, 8);
     crypto_generichash_init(hash, NULL, 0, WMK_KEY_ID_BYTES);
-    hash_bytes(hash, "weightmark key 1", 16);
+    hash_bytes(hash, "weightmark key 2", 16);
     const uint8_t kind[4] = {(uint8_t)key->scheme, (uint8_t)key->carrier, key->ones ? 1 : 0, 0};
     hash_bytes(hash, kind, 4);
     hash_u32(hash, key->T);
-    hash_u64(hash, lambda);
     hash_u64(hash, (uint64_t)key->created);
     hash_u64(hash, key->target_count);
     for (size_t i = 0; i < key->target_count; i++) {
@@ -74,6 +71,7 @@ static void hash_public(crypto_generichash_state *hash, const wmk_key *key)
         hash_bytes(hash, target->layout, target->rank);
         for (uint32_t axis = 0; axis < target->rank; axis++) hash_u64(hash, target->shape[axis]);
     }
+    hash_bytes(hash, key->original, sizeof key->original);
 }
 
 static void frame_release(wmk_key_frame *frame)
@@ -121,12 +119,15 @@ static wmk_status set_seed(wmk_key *key, const uint8_t *seed)
         memcpy(key->secret->seed, seed, WMK_SEED_BYTES);
     else
         randombytes_buf(key->secret->seed, WMK_SEED_BYTES);
-    wmk_subkey(key->secret->bits, WMK_SUBKEY_BITS, key->secret->seed);
-    wmk_subkey(key->secret->x, WMK_SUBKEY_X + (uint64_t)key->scheme, key->secret->seed);
     crypto_generichash_state hash = key->frame->hash;
     hash_bytes(&hash, key->secret->seed, WMK_SEED_BYTES);
     crypto_generichash_final(&hash, key->id, sizeof key->id);
     sodium_memzero(&hash, sizeof hash);
+    /* From the id, so that whoever changes any part of a key draws all of X and b anew. */
+    wmk_key_root(key->secret->root, key->secret->seed, key->id);
+    wmk_subkey(key->secret->bits, WMK_SUBKEY_BITS, key->secret->root);
+    wmk_subkey(key->secret->x, WMK_SUBKEY_X + (uint64_t)key->scheme, key->secret->root);
+    sodium_memzero(key->secret->root, sizeof key->secret->root);
     return WMK_OK;
 }
 
@@ -146,8 +147,8 @@ wmk_status wmk_key_create(wmk_key **out, const wmk_key_options *options)
     key->carrier = options->carrier;
     key->T = options->bits;
     key->M = M;
-    key->lambda = options->lambda + 0.0; /* -0 becomes +0 */
     key->ones = options->ones;
+    if (options->original) memcpy(key->original, options->original, sizeof key->original);
     key->created = options->created ? options->created : (int64_t)time(NULL);
     key->targets = key->frame->targets;
     key->target_count = options->target_count;
@@ -188,9 +189,15 @@ wmk_scheme wmk_key_scheme(const wmk_key *key) { return key->scheme; }
 wmk_carrier wmk_key_carrier(const wmk_key *key) { return key->carrier; }
 uint32_t wmk_key_bit_count(const wmk_key *key) { return key->T; }
 uint64_t wmk_key_m(const wmk_key *key) { return key->M; }
-double wmk_key_lambda(const wmk_key *key) { return key->lambda; }
 bool wmk_key_ones(const wmk_key *key) { return key->ones; }
 int64_t wmk_key_created(const wmk_key *key) { return key->created; }
+
+bool wmk_key_original(const wmk_key *key, uint8_t original[WMK_ORIGINAL_BYTES])
+{
+    memcpy(original, key->original, WMK_ORIGINAL_BYTES);
+    return !sodium_is_zero(original, WMK_ORIGINAL_BYTES);
+}
+
 size_t wmk_key_target_count(const wmk_key *key) { return key->target_count; }
 const wmk_target *wmk_key_target(const wmk_key *key, size_t index) { return index < key->target_count ? &key->targets[index] : NULL; }
 void wmk_key_id(const wmk_key *key, char id[WMK_KEY_ID_CHARS + 1]) { sodium_bin2hex(id, WMK_KEY_ID_CHARS + 1, key->id, sizeof key->id); }

@@ -12,6 +12,7 @@
 /* The secret part: guarded, locked memory of sodium_malloc, wiped when it is freed. */
 typedef struct wmk_key_secret {
     uint8_t seed[WMK_SEED_BYTES];
+    uint8_t root[WMK_SUBKEY_BYTES]; /* while the sub-keys are made, then wiped */
     uint8_t bits[WMK_SUBKEY_BYTES]; /* sub-key of b */
     uint8_t x[WMK_SUBKEY_BYTES];    /* sub-key of X, the scheme's own */
 } wmk_key_secret;
@@ -24,11 +25,11 @@ struct wmk_key {
     wmk_carrier carrier;
     uint32_t T;
     uint64_t M; /* over all targets: 1 to WMK_KEY_M_MAX */
-    double lambda;
     bool ones;
     int64_t created;
     const wmk_target *targets; /* [target_count], checked: layouts valid, names unique, no axis of 0, products within M */
     size_t target_count;
+    uint8_t original[WMK_ORIGINAL_BYTES]; /* zeros: none */
     uint8_t id[WMK_KEY_ID_BYTES];
     wmk_key_secret *secret;
     wmk_key_frame *frame; /* owns targets and their names */

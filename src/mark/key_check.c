@@ -2,7 +2,6 @@
 #include "mark/key_check.h"
 #include "base/json.h"
 #include "base/memory.h"
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -76,12 +75,10 @@ wmk_status wmk_key_check(const wmk_key_options *options, uint64_t *M)
 {
     if (options->scheme < WMK_SCHEME_DIRECT || options->scheme > WMK_SCHEME_PARTITION)
         return wmk_fail(WMK_ERROR_ARGUMENT, "scheme %d is none", (int)options->scheme);
-    if (options->carrier < WMK_CARRIER_MEAN || options->carrier > WMK_CARRIER_WEIGHTS)
+    if (options->carrier < WMK_CARRIER_MEAN || options->carrier > WMK_CARRIER_BALANCED)
         return wmk_fail(WMK_ERROR_ARGUMENT, "carrier %d is none", (int)options->carrier);
     if (options->bits < 1 || options->bits > WMK_BITS_MAX)
         return wmk_fail(WMK_ERROR_ARGUMENT, "T = %u bits, it must be 1 to %d", options->bits, WMK_BITS_MAX);
-    if (!isfinite(options->lambda) || options->lambda < 0)
-        return wmk_fail(WMK_ERROR_ARGUMENT, "lambda %g, it must be finite and at least 0", options->lambda);
     if (options->created < 0) return wmk_fail(WMK_ERROR_ARGUMENT, "a creation time before 1970");
     if (options->target_count < 1 || options->target_count > WMK_TARGETS_MAX)
         return wmk_fail(WMK_ERROR_ARGUMENT, "%zu targets, there must be 1 to %d", options->target_count, WMK_TARGETS_MAX);

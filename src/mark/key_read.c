@@ -14,7 +14,7 @@ typedef struct content {
     wmk_target *targets; /* owned; the names lie in the reader's block */
     size_t capacity;
     uint8_t *seed; /* [WMK_SEED_BYTES] locked memory */
-    uint8_t id[WMK_KEY_ID_BYTES];
+    uint8_t id[WMK_KEY_ID_BYTES], original[WMK_ORIGINAL_BYTES];
     bool is_sealed;
     wmk_seal seal;
 } content;
@@ -172,8 +172,19 @@ static wmk_status read_seal(wmk_json *json, content *out)
                     WMK_SEAL_WORK_KIB_MAX);
 }
 
+/* Digits, or the word "none" for a key that was made before its model. */
+static wmk_status read_original(wmk_json *json, content *out)
+{
+    wmk_json word = *json;
+    if (read_word(&word, "none") == WMK_OK) return *json = word, WMK_OK;
+    WMK_TRY(read_hex(json, out->original, sizeof out->original));
+    if (sodium_is_zero(out->original, sizeof out->original)) return wmk_fail(WMK_ERROR_INPUT, "all zeros; a key without an original says \"none\"");
+    out->options.original = out->original;
+    return WMK_OK;
+}
+
 static const char *const key_names[] = {"format", "version", "id",      "scheme",  "carrier", "bits",
-                                        "b",      "lambda",  "created", "targets", "sealed",  "seed"};
+                                        "b",      "created", "original", "targets", "sealed",  "seed"};
 
 static wmk_status key_member(wmk_json *json, size_t index, content *out)
 {
@@ -201,10 +212,10 @@ static wmk_status key_member(wmk_json *json, size_t index, content *out)
         options->ones = strcmp(text, "ones") == 0;
         return options->ones || strcmp(text, "seed") == 0 ? WMK_OK : wmk_fail(WMK_ERROR_INPUT, "neither \"seed\" nor \"ones\"");
     case 7:
-        return wmk_json_f64(json, &options->lambda);
-    case 8:
         WMK_TRY(read_integer(json, 1, INT64_MAX, &value));
         return options->created = (int64_t)value, WMK_OK;
+    case 8:
+        return read_original(json, out);
     case 9:
         return read_targets(json, out);
     case 10:
@@ -240,6 +251,9 @@ static wmk_status check_version(wmk_json json)
     WMK_TRY(wmk_json_expect(&json, '}'));
     WMK_TRY(wmk_json_end(&json));
     if (!is_key) return wmk_fail(WMK_ERROR_INPUT, "its \"format\" is not \"weightmark-key\"");
+    if (version == 1)
+        return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: key format version 1, whose X did not depend on its targets, "
+                                               "so that a key could be fitted to any model; make a new key and mark with that");
     if (version > WMK_KEY_FILE_VERSION)
         return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: key format version %llu, this library reads version %d", (unsigned long long)version,
                         WMK_KEY_FILE_VERSION);

@@ -3,27 +3,9 @@
 #include "base/memory.h"
 #include "mark/key_file.h"
 #include "mark/key_seal.h"
-#include <locale.h>
 #include <sodium.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* The fewest digits, from 15, that give the same double back, with a point whatever the program's locale is: 0.1, not 0.10000000000000001. */
-static wmk_status append_number(wmk_buffer *text, double value)
-{
-    locale_t plain = newlocale(LC_ALL_MASK, "C", (locale_t)0);
-    if (!plain) return wmk_fail_memory(1);
-    locale_t before = uselocale(plain);
-    char digits[32];
-    int count = 15;
-    do {
-        snprintf(digits, sizeof digits, "%.*g", count, value);
-    } while (strtod(digits, NULL) != value && ++count <= 17);
-    uselocale(before);
-    freelocale(plain);
-    return wmk_buffer_append(text, digits, strlen(digits));
-}
 
 /* A target's name: it is UTF-8 without control characters, so only two characters need a backslash. */
 static wmk_status append_string(wmk_buffer *text, const char *string)
@@ -53,13 +35,16 @@ static wmk_status append_target(wmk_buffer *text, const wmk_target *target)
 /* All members but the last, which holds the secret. */
 static wmk_status public_text(wmk_buffer *text, const wmk_key *key)
 {
-    char id[WMK_KEY_ID_CHARS + 1];
+    char id[WMK_KEY_ID_CHARS + 1], digits[2 * WMK_ORIGINAL_BYTES + 1];
+    uint8_t digest[WMK_ORIGINAL_BYTES];
     wmk_key_id(key, id);
+    sodium_bin2hex(digits, sizeof digits, key->original, sizeof key->original);
     WMK_TRY(wmk_buffer_printf(text, "{\n  \"format\": \"weightmark-key\",\n  \"version\": %d,\n  \"id\": \"%s\",\n", WMK_KEY_FILE_VERSION, id));
     WMK_TRY(wmk_buffer_printf(text, "  \"scheme\": \"%s\",\n  \"carrier\": \"%s\",\n", wmk_scheme_name(key->scheme), wmk_carrier_name(key->carrier)));
-    WMK_TRY(wmk_buffer_printf(text, "  \"bits\": %u,\n  \"b\": \"%s\",\n  \"lambda\": ", key->T, key->ones ? "ones" : "seed"));
-    WMK_TRY(append_number(text, key->lambda));
-    WMK_TRY(wmk_buffer_printf(text, ",\n  \"created\": %lld,\n  \"targets\": [\n", (long long)key->created));
+    WMK_TRY(wmk_buffer_printf(text, "  \"bits\": %u,\n  \"b\": \"%s\",\n", key->T, key->ones ? "ones" : "seed"));
+    WMK_TRY(wmk_buffer_printf(text, "  \"created\": %lld,\n  \"original\": \"%s\",\n", (long long)key->created,
+                              wmk_key_original(key, digest) ? digits : "none"));
+    WMK_TRY(wmk_buffer_printf(text, "  \"targets\": [\n"));
     for (size_t i = 0; i < key->target_count; i++) {
         WMK_TRY(append_target(text, &key->targets[i]));
         WMK_TRY(wmk_buffer_printf(text, i + 1 < key->target_count ? ",\n" : "\n"));

@@ -5,6 +5,7 @@
 
 #include "base/memory.h"
 #include "mark/embed.h"
+#include "mark/original.h"
 #include "mark_file/match.h"
 #include "model/patch.h"
 
@@ -95,9 +96,22 @@ static wmk_status prove(embedding *job)
     return status;
 }
 
+/* One key marks one model: from the two sides of a marked model the mark of any other that bears it can be subtracted. */
+static wmk_status check_original(const embedding *job)
+{
+    uint8_t wanted[WMK_ORIGINAL_BYTES], found[WMK_ORIGINAL_BYTES];
+    const wmk_traffic traffic = {.payload = (void *)(uintptr_t)job, .walked = walked, .passed = passed};
+    if (job->options->other_model || !wmk_key_original(job->key, wanted)) return WMK_OK;
+    WMK_TRY(wmk_views_original(found, job->key, job->match.views, &traffic));
+    if (memcmp(wanted, found, sizeof wanted) == 0) return WMK_OK;
+    return wmk_fail(WMK_ERROR_MISMATCH, "these are not the weights that the key was made for; one key marks one model, since a mark that is in "
+                                        "two can be subtracted: make another key with keygen --model");
+}
+
 static wmk_status embed_into(embedding *job)
 {
     const wmk_traffic traffic = {job, walked, passed, written, job->anew};
+    WMK_TRY(check_original(job));
     for (size_t t = 0; t < job->match.count; t++) {
         size_t index = job->match.tensor[t];
         job->anew[t] = is_written_whole(wmk_model_tensor_at(job->model, index), &job->match.views[t]);

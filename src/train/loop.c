@@ -42,7 +42,7 @@ wmk_status wmk_run_regularize(wmk_run *run, bool train)
         const wmk_mark_in_training *mark = &run->marks[i];
         double sum;
         uint32_t errors;
-        WMK_TRY(wmk_regularizer_step(mark->regularizer, wmk_key_lambda(mark->key), train ? mark->gradients : NULL, &sum, &errors));
+        WMK_TRY(wmk_regularizer_step(mark->regularizer, run->options->lambda, train ? mark->gradients : NULL, &sum, &errors));
         total += sum;
         wrong += errors;
     }

@@ -19,6 +19,7 @@ static wmk_status check_numbers(const wmk_train_options *o)
     if (!(o->momentum >= 0 && o->momentum < 1)) return wmk_fail(WMK_ERROR_ARGUMENT, "training: momentum %g is not 0 to below 1", o->momentum);
     if (!(o->weight_decay >= 0 && isfinite(o->weight_decay)))
         return wmk_fail(WMK_ERROR_ARGUMENT, "training: weight decay %g is not 0 or above", o->weight_decay);
+    if (!(o->lambda >= 0 && isfinite(o->lambda))) return wmk_fail(WMK_ERROR_ARGUMENT, "training: lambda %g is not finite and at least 0", o->lambda);
     if (!(o->kappa > 0 && isfinite(o->kappa))) return wmk_fail(WMK_ERROR_ARGUMENT, "training: kappa %g is not above 0", o->kappa);
     if (o->threads < 0 || o->threads > 4096) return wmk_fail(WMK_ERROR_ARGUMENT, "training: %d threads are not 0 to 4096", o->threads);
     if (!(o->checkpoint_seconds >= 0)) return wmk_fail(WMK_ERROR_ARGUMENT, "training: %g seconds between checkpoints", o->checkpoint_seconds);
@@ -136,7 +137,7 @@ static wmk_status make_identity(wmk_run *run)
                                    (unsigned long long)o->batch, o->rate, o->schedule, o->momentum, o->weight_decay),
                  done);
     WMK_TRY_GOTO(status,
-                 wmk_buffer_printf(&text, "augmentation=%d\nkappa=%.17g\nprecision=%d\nseed=%llu\n", (int)o->augmentation, o->kappa,
+                 wmk_buffer_printf(&text, "augmentation=%d\nlambda=%.17g\nkappa=%.17g\nprecision=%d\nseed=%llu\n", (int)o->augmentation, o->lambda, o->kappa,
                                    (int)o->precision, (unsigned long long)o->seed),
                  done);
     for (size_t i = 0; i < o->key_count; i++) {
