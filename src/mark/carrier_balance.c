@@ -462,7 +462,7 @@ uint64_t wmk_balance_compute(wmk_balance *s, double *channel, double *channel_rm
         for (uint64_t w = 0; w < s->window; w++) sum += s->sum[s->positions[i * s->window + w]];
         double c = sqrt(sum / each);
         channel[i] = c > 0 ? ldexp(1, -s->a[i]) / c : 0;
-        channel_rms[i] = c > 0 ? ldexp(c, s->a[i]) : 0;
+        if (channel_rms != NULL) channel_rms[i] = c > 0 ? ldexp(c, s->a[i]) : 0;
     }
     return s->lost;
 }

@@ -16,7 +16,7 @@ uint64_t wmk_balance_channels(const wmk_place *place);
 typedef struct wmk_balance wmk_balance;
 wmk_status wmk_balance_create(wmk_balance **out, const wmk_tensor_view *view, const wmk_place *place);
 /* Weight (p, o) of channel i counts as W channel[i] inverse[o]. channel, channel_rms [channels]; rms, inverse [filters].
- * channel_rms[i] is 1 / channel[i] and rms[o] is 1 / inverse[o]; 0 stands for 1 / 0. Returns how many weights are no
+ * channel_rms[i] (may be NULL) is 1 / channel[i] and rms[o] is 1 / inverse[o]; 0 stands for 1 / 0. Returns how many weights are no
  * numbers, or of filters whose squares overflow; they count as 0. The result does not depend on the number of threads.
  * traffic may be NULL. */
 uint64_t wmk_balance_compute(wmk_balance *balance, double *channel, double *channel_rms, double *rms, double *inverse,

@@ -31,6 +31,7 @@ typedef struct workspace {
     double *value, *exact, *stored, *scratch; /* [weights in a block], all but the first for walks with rooms */
     double *inverse, *rms;                    /* [weights in a block] carrier balanced, the second for walks with rooms */
     double *channel, *channel_rms;            /* [positions] the same, of a tile that goes filter by filter */
+    float *channel_f32, *channel_rms_f32;     /* the same, for walks with rooms */
     float *v, *change, *direction;            /* the same */
 } workspace;
 
@@ -161,6 +162,8 @@ static size_t lay_out(workspace *s, unsigned char *block, const plan *p, bool ro
     s->rms = take(block, &used, balanced && rooms ? p->block_max : 0, sizeof *s->rms);
     s->channel = take(block, &used, balanced ? p->positions_max : 0, sizeof *s->channel);
     s->channel_rms = take(block, &used, balanced && rooms ? p->positions_max : 0, sizeof *s->channel_rms);
+    s->channel_f32 = take(block, &used, balanced && rooms ? p->positions_max : 0, sizeof *s->channel_f32);
+    s->channel_rms_f32 = take(block, &used, balanced && rooms ? p->positions_max : 0, sizeof *s->channel_rms_f32);
     return used;
 }
 
@@ -329,17 +332,34 @@ static void balance_positions(const walker *w, const wmk_tile *t, workspace *s)
     for (size_t k = 0; k < t->positions; k++) {
         uint64_t channel = channel_at(t, s->map.position[k]);
         s->channel[k] = w->vector->channel[channel];
-        if (w->walk->rooms) s->channel_rms[k] = w->vector->channel_rms[channel];
+        if (!w->walk->rooms) continue;
+        s->channel_rms[k] = w->vector->channel_rms[channel];
+        s->channel_f32[k] = (float)s->channel[k];
+        s->channel_rms_f32[k] = (float)s->channel_rms[k];
     }
 }
 
-/* Of weights [k, k + length) of one filter. */
-static void balance_piece(const walker *w, workspace *s, wmk_block *block, size_t k)
+void wmk_block_factors(wmk_block *block)
 {
-    multiply(s->inverse, s->channel + k, w->vector->inverse[block->filter], block->length);
-    if (w->walk->rooms) multiply(s->rms, s->channel_rms + k, w->vector->rms[block->filter], block->length);
-    block->inverse = (wmk_factor){s->inverse, false, true};
-    block->rms = (wmk_factor){s->rms, false, true};
+    if (block->channels.factor == NULL) return;
+    multiply(block->channels.inverse, block->channels.factor, *block->inverse.value, block->length);
+    if (block->channels.rms != NULL) multiply(block->channels.rms, block->channels.factor_rms, *block->rms.value, block->length);
+    block->inverse = (wmk_factor){block->channels.inverse, false, true};
+    block->rms = (wmk_factor){block->channels.rms, false, true};
+    block->channels.factor = NULL;
+}
+
+/* The channels of weights [k, ...) of one filter. */
+static void set_channels(const walker *w, workspace *s, wmk_block *block, size_t k)
+{
+    bool rooms = w->walk->rooms;
+    block->channels.factor = s->channel + k;
+    block->channels.factor_rms = rooms ? s->channel_rms + k : NULL;
+    block->channels.f32 = rooms ? s->channel_f32 + k : NULL;
+    block->channels.rms_f32 = rooms ? s->channel_rms_f32 + k : NULL;
+    block->channels.inverse = s->inverse;
+    block->channels.rms = rooms ? s->rms : NULL;
+    if (!rooms) wmk_block_factors(block);
 }
 
 /* Shows a tile of strips. */
@@ -364,13 +384,13 @@ static void show_filters(const walker *w, const wmk_tile *t, workspace *s, wmk_b
     if (w->vector->channel != NULL) balance_positions(w, t, s);
     for (uint64_t f = 0; f < t->filters; f++) {
         block->filter = t->place->filter + t->filter + f;
-        block->inverse = (wmk_factor){w->vector->inverse + block->filter, true, false};
-        block->rms = (wmk_factor){w->vector->rms + block->filter, true, false};
         block->place.base = (t->filter + f) * t->place->filter_stride;
         for (size_t k = 0; k < t->positions; k += piece) {
+            block->inverse = (wmk_factor){w->vector->inverse + block->filter, true, false};
+            block->rms = (wmk_factor){w->vector->rms + block->filter, true, false};
             block->length = t->positions - k < piece ? t->positions - k : piece;
             block->deal = s->deal + f * stride + k;
-            if (w->vector->channel != NULL) balance_piece(w, s, block, k);
+            if (w->vector->channel != NULL) set_channels(w, s, block, k);
             if (!w->walk->rooms) wmk_block_fetch(block, k, block->length, s->value);
             w->walk->visit(w->walk->payload, chunk, block);
         }

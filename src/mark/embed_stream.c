@@ -156,38 +156,42 @@ static void note_unfit(written_sums *to, const wmk_block *block)
     to->unfit_value = stored[at];
 }
 
+/* Whether bfloat16 goes from bytes to bytes. */
+static bool is_direct(const wmk_block *block, size_t piece)
+{
+    const wmk_tensor_view *view = block->place.view;
+    return view->codec == NULL && view->dtype == WMK_BF16 && block->one_run && piece <= WMK_SQUARES_BLOCK && block->inverse.one &&
+           *block->inverse.value < 1e30;
+}
+
 /* One piece from what it is to what is stored. */
 static void edit_piece(const stream *s, const wmk_block *block, size_t k, size_t count, double *changed, double *squares)
 {
-    const wmk_tensor_view *view = block->place.view;
-    double inverse = *block->inverse.value;
-    if (view->codec == NULL && view->dtype == WMK_BF16 && block->one_run && count <= WMK_SQUARES_BLOCK && block->inverse.one && inverse < 1e30) {
-        const void *from = wmk_block_source(block, k);
-        wmk_edit_divide_bf16(block->v, from, (float)inverse, count);
-        float by = find_change(s, block, k, count, s->balanced);
-        wmk_edit_apply_bf16(wmk_block_target(block, k), from, (float)*block->rms.value, block->change, by, count, changed, squares);
-        return;
-    }
     fetch(block, k, count);
     float by = find_change(s, block, k, count, s->balanced);
     size_t length = count < block->length ? count : block->length;
-    for (size_t i = 0; i < count; i += length) wmk_edit_apply(block->exact + i, block->value + i, wmk_factor_from(block->rms, k + i), block->change + i, by, length);
+    for (size_t i = 0; i < count; i += length)
+        wmk_edit_apply(block->exact + i, block->value + i, wmk_factor_from(block->rms, k + i), block->change + i, by, length);
     wmk_block_write(block, k, count, block->exact);
     wmk_block_read(block, k, count, block->stored);
     wmk_compare_row(block->value, block->stored, count, changed, squares);
 }
 
-static void visit_edit(void *payload, uint32_t chunk, const wmk_block *block)
+static void edit_direct(const stream *s, const wmk_block *block, size_t k, size_t count, double *changed, double *squares)
 {
-    const stream *s = payload;
+    const void *from = wmk_block_source(block, k);
+    bool each = block->channels.factor != NULL;
+    wmk_edit_divide_bf16(block->v, from, (float)*block->inverse.value, each ? block->channels.f32 + k : NULL, count);
+    float by = find_change(s, block, k, count, s->balanced);
+    wmk_edit_apply_bf16(wmk_block_target(block, k), from, (float)*block->rms.value, each ? block->channels.rms_f32 + k : NULL, block->change, by, count,
+                        changed, squares);
+}
+
+/* Adds the rows' sums of a filter that was stored. */
+static void read_filter(const stream *s, uint32_t chunk, const wmk_block *block, size_t piece, double squares)
+{
     written_sums *to = &s->written[chunk];
-    double squares = 0;
-    size_t count = block->strips * block->length, piece = piece_of(block), n;
-    for (size_t k = 0; k < count; k += n) {
-        n = count - k < piece ? count - k : piece;
-        edit_piece(s, block, k, n, &to->changed, &squares);
-    }
-    if (!block->whole || s->later) return;
+    size_t count = block->strips * block->length, n;
     if (!block->one_run || piece > WMK_SQUARES_BLOCK) squares = wmk_block_squares(block);
     double rms = sqrt(squares / (double)block->per_filter), inverse = rms > 0 ? 1 / rms : 0;
     if (!isfinite(squares) && to->unfit == 0) note_unfit(to, block);
@@ -196,6 +200,21 @@ static void visit_edit(void *payload, uint32_t chunk, const wmk_block *block)
         wmk_block_read(block, k, n, block->stored);
         wmk_deal_row(s->sum + chunk * s->deals, block->stored, (wmk_factor){&inverse, true, false}, block->deal + k, n);
     }
+}
+
+static void visit_edit(void *payload, uint32_t chunk, const wmk_block *shown)
+{
+    const stream *s = payload;
+    wmk_block block = *shown;
+    double squares = 0;
+    size_t count = block.strips * block.length, piece = piece_of(&block), n;
+    bool direct = is_direct(&block, piece);
+    if (!direct) wmk_block_factors(&block);
+    for (size_t k = 0; k < count; k += n) {
+        n = count - k < piece ? count - k : piece;
+        (direct ? edit_direct : edit_piece)(s, &block, k, n, &s->written[chunk].changed, &squares);
+    }
+    if (block.whole && !s->later) read_filter(s, chunk, &block, piece, squares);
 }
 
 static inline double factor_at(wmk_factor factor, size_t i) { return factor.value[factor.one ? 0 : i]; }
@@ -222,9 +241,11 @@ static void add_moved(wmk_edit_sums *to, const wmk_block *block, bool zeros)
 }
 
 /* Changes every weight by the same in its row's direction, more and more. */
-static void visit_measure(void *payload, uint32_t chunk, const wmk_block *block)
+static void visit_measure(void *payload, uint32_t chunk, const wmk_block *shown)
 {
     const stream *s = payload;
+    wmk_block whole = *shown, *block = &whole;
+    wmk_block_factors(block);
     size_t count = block->strips * block->length;
     /* Part of a filter without a window: it says little of the mean of more. */
     bool part = block->strips == 1 && !block->whole && block->per_filter == block->place.place->extent[WMK_AXIS_I];
