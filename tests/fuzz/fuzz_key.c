@@ -60,6 +60,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     wmk_key_id(again, id_again);
     FUZZ_CHECK(strcmp(id, id_again) == 0);
     check_key(again);
+    size_t bytes, bytes_again;
+    const uint8_t *stamp = wmk_key_timestamp(key, &bytes), *stamp_again = wmk_key_timestamp(again, &bytes_again);
+    FUZZ_CHECK(bytes == bytes_again && bytes <= WMK_TIMESTAMP_BYTES_MAX && !stamp == !stamp_again && !stamp == (bytes == 0));
+    FUZZ_CHECK(bytes == 0 || memcmp(stamp, stamp_again, bytes) == 0);
     wmk_key_free(again);
     wmk_key_free(key);
     return 0;
