@@ -1,9 +1,9 @@
 /* mark/regularizer_step.c - E_R and its gradient (paper eq. 4-5). The factors that normalise w, and the lengths that y_j is measured by, are
  * constants in the gradient (docs/spec.md, "Regularizer"). */
 #include <math.h>
-#include <sodium.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "mark/carrier_kernel.h"
 #include "mark/key.h"
 #include "mark/regularizer.h"
@@ -14,6 +14,9 @@
 #define LARGE 16384 /* elements worth a second thread */
 
 /* ---- w ---------------------------------------------------------------------------------------------------------------------------- */
+
+/* Whether the input channels of target t have factors of their own. */
+static bool has_channels(const wmk_regularizer *r, size_t t) { return r->balanced != NULL && r->balanced[t].balance != NULL; }
 
 /* Target t's mean over filters, over its RMS unless raw; false when a weight is not finite. */
 static bool take_mean(wmk_regularizer *r, size_t t)
@@ -32,44 +35,63 @@ static bool take_mean(wmk_regularizer *r, size_t t)
     return isfinite(squares);
 }
 
-/* Target t's weights, each over its filter's RMS. */
-static bool take_weights(wmk_regularizer *r, size_t t)
+/* The filters' factors of target t; false when a weight is not finite. */
+static bool take_filters(wmk_regularizer *r, size_t t)
 {
     const wmk_place *place = &r->place[t];
     double *squares = r->squares + place->filter, *inverse = r->inverse + place->filter;
+    if (has_channels(r, t)) {
+        const struct wmk_balanced_target *b = &r->balanced[t];
+        uint64_t lost = wmk_balance_compute(b->balance, b->channel, NULL, squares, inverse, NULL);
+        for (uint64_t p = 0; p < place->per_filter; p++) b->factor[p] = b->channel[b->channel_of[p]];
+        return lost == 0;
+    }
     wmk_view_filter_squares(&r->views[t], place, squares, NULL);
     bool finite = true;
     for (uint64_t f = 0; f < place->filters; f++) {
         finite = finite && isfinite(squares[f]);
         inverse[f] = squares[f] > 0 ? 1 / sqrt(squares[f] / (double)place->per_filter) : 0;
     }
+    return finite;
+}
+
+/* Target t's weights, each times its filter's factor and, for carrier balanced, its input channel's. */
+static bool take_weights(wmk_regularizer *r, size_t t)
+{
+    const wmk_place *place = &r->place[t];
+    const double *inverse = r->inverse + place->filter, *factor = has_channels(r, t) ? r->balanced[t].factor : NULL;
     const float *weights = r->views[t].data;
     double *w = r->w + place->column;
+    bool finite = take_filters(r, t);
     if (place->inner == 1) {
 #pragma omp parallel for schedule(static) if (place->outer * place->filters > LARGE)
-        for (uint64_t u = 0; u < place->outer; u++)
-            for (uint64_t f = 0; f < place->filters; f++) w[u * place->filters + f] = weights[u * place->filters + f] * inverse[f];
+        for (uint64_t u = 0; u < place->outer; u++) {
+            double by = factor != NULL ? factor[u] : 1;
+            for (uint64_t f = 0; f < place->filters; f++) w[u * place->filters + f] = weights[u * place->filters + f] * (inverse[f] * by);
+        }
         return finite;
     }
 #pragma omp parallel for schedule(static) if (place->filters * place->per_filter > LARGE)
-    for (uint64_t run = 0; run < place->outer * place->filters; run++)
-        for (uint64_t q = 0; q < place->inner; q++) w[run * place->inner + q] = weights[run * place->inner + q] * inverse[run % place->filters];
+    for (uint64_t run = 0; run < place->outer * place->filters; run++) {
+        const float *from = weights + run * place->inner;
+        double *to = w + run * place->inner, by = inverse[run % place->filters];
+        const double *each = factor != NULL ? factor + run / place->filters * place->inner : NULL;
+        for (uint64_t q = 0; q < place->inner && each == NULL; q++) to[q] = from[q] * by;
+        for (uint64_t q = 0; q < place->inner && each != NULL; q++) to[q] = from[q] * (by * each[q]);
+    }
     return finite;
 }
 
 /* ---- y ---------------------------------------------------------------------------------------------------------------------------- */
 
-static void read_random(wmk_regularizer *r)
+/* y = X w, one thread's share of the rows in a parallel region; X as it is kept, or made anew. argument: the regularizer. */
+static void multiply_rows(void *argument)
 {
-    const double *w = r->w;
-    if (r->x == NULL) {
-        for (uint64_t s = 0; s < r->m; s++) r->w_column[r->column[s]] = r->w[s];
-        w = r->w_column;
-    }
-#pragma omp parallel for schedule(static) if (r->T * r->m > LARGE)
+    wmk_regularizer *r = argument;
+#pragma omp for schedule(static)
     for (uint32_t j = 0; j < r->T; j++) {
         if (r->x != NULL) {
-            r->y[j] = wmk_dot_row(r->x + j * r->m, w, r->m);
+            r->y[j] = wmk_dot_row(r->x + j * r->m, r->w, r->m);
             continue;
         }
         float x[PIECE];
@@ -77,11 +99,17 @@ static void read_random(wmk_regularizer *r)
         for (uint64_t c = 0; c < r->m; c += PIECE) {
             size_t n = r->m - c < PIECE ? (size_t)(r->m - c) : PIECE;
             wmk_x_normal(r->key, j, c, n, x);
-            sum += wmk_dot_row(x, w + c, n);
+            sum += wmk_dot_row(x, r->w_column + c, n);
         }
         r->y[j] = sum;
-        sodium_memzero(x, sizeof x);
     }
+}
+
+static void read_random(wmk_regularizer *r)
+{
+    for (uint64_t s = 0; r->x == NULL && s < r->m; s++) r->w_column[r->column[s]] = r->w[s];
+#pragma omp parallel if (r->T * r->m > LARGE)
+    wmk_secret_call(multiply_rows, r);
     double length = 1;
     if (r->normalized) {
         length = 0;
@@ -132,11 +160,13 @@ static double lose(wmk_regularizer *r, double factor, uint32_t *errors)
 
 /* ---- the gradient ------------------------------------------------------------------------------------------------------------------ */
 
-static void spread_random(wmk_regularizer *r)
+/* One thread's share of the columns, in a parallel region. argument: the regularizer. */
+static void add_random_rows(void *argument)
 {
+    wmk_regularizer *r = argument;
     double *diff = r->x != NULL ? r->diff_w : r->diff_column;
     uint64_t width = r->x != NULL ? COLUMNS : PIECE;
-#pragma omp parallel for schedule(static) if (r->T * r->m > LARGE)
+#pragma omp for schedule(static)
     for (uint64_t c = 0; c < r->m; c += width) {
         size_t n = r->m - c < width ? (size_t)(r->m - c) : (size_t)width;
         double sum[PIECE] = {0};
@@ -148,12 +178,16 @@ static void spread_random(wmk_regularizer *r)
                 wmk_x_normal(r->key, j, c, n, x);
                 wmk_add_rows(sum, x, 0, &r->coefficient[j], 1, n);
             }
-            sodium_memzero(x, sizeof x);
         }
         memcpy(diff + c, sum, n * sizeof *sum);
     }
-    if (r->x == NULL)
-        for (uint64_t s = 0; s < r->m; s++) r->diff_w[s] = diff[r->column[s]];
+}
+
+static void spread_random(wmk_regularizer *r)
+{
+#pragma omp parallel if (r->T * r->m > LARGE)
+    wmk_secret_call(add_random_rows, r);
+    for (uint64_t s = 0; r->x == NULL && s < r->m; s++) r->diff_w[s] = r->diff_column[r->column[s]];
 }
 
 static void spread_rows(wmk_regularizer *r)
@@ -195,16 +229,22 @@ static void add_weights(wmk_regularizer *r, size_t t, float *gradient)
 {
     const wmk_place *place = &r->place[t];
     const double *diff = r->diff_w + place->column, *inverse = r->inverse + place->filter;
+    const double *factor = has_channels(r, t) ? r->balanced[t].factor : NULL;
     if (place->inner == 1) {
 #pragma omp parallel for schedule(static) if (place->outer * place->filters > LARGE)
-        for (uint64_t u = 0; u < place->outer; u++)
-            for (uint64_t f = 0; f < place->filters; f++) gradient[u * place->filters + f] += (float)(diff[u * place->filters + f] * inverse[f]);
+        for (uint64_t u = 0; u < place->outer; u++) {
+            double by = factor != NULL ? factor[u] : 1;
+            for (uint64_t f = 0; f < place->filters; f++) gradient[u * place->filters + f] += (float)(diff[u * place->filters + f] * (inverse[f] * by));
+        }
         return;
     }
 #pragma omp parallel for schedule(static) if (place->filters * place->per_filter > LARGE)
     for (uint64_t run = 0; run < place->outer * place->filters; run++) {
-        double per = inverse[run % place->filters];
-        for (uint64_t q = run * place->inner; q < (run + 1) * place->inner; q++) gradient[q] += (float)(diff[q] * per);
+        double by = inverse[run % place->filters];
+        const double *from = diff + run * place->inner, *each = factor != NULL ? factor + run / place->filters * place->inner : NULL;
+        float *to = gradient + run * place->inner;
+        for (uint64_t q = 0; q < place->inner && each == NULL; q++) to[q] += (float)(from[q] * by);
+        for (uint64_t q = 0; q < place->inner && each != NULL; q++) to[q] += (float)(from[q] * (by * each[q]));
     }
 }
 
