@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/derive.h"
 #include "mark/key_file.h"
 #include "mark/key_seal.h"
@@ -13,7 +14,7 @@ typedef struct content {
     wmk_key_options options;
     wmk_target *targets; /* owned; the names lie in the reader's block */
     size_t capacity;
-    uint8_t *seed; /* [WMK_SEED_BYTES] locked memory */
+    uint8_t *seed; /* [WMK_SEED_BYTES] a block of secrets */
     uint8_t id[WMK_KEY_ID_BYTES], original[WMK_ORIGINAL_BYTES];
     bool is_sealed;
     wmk_seal seal;
@@ -297,26 +298,40 @@ static wmk_status parse_key(wmk_key **out, const unsigned char *text, size_t siz
     return make_key(out, found, passphrase, passphrase_bytes);
 }
 
+typedef struct parse_call {
+    wmk_key **out;
+    const unsigned char *text;
+    size_t size;
+    char *block;
+    content found;
+    const char *passphrase;
+    size_t passphrase_bytes;
+    wmk_status status;
+} parse_call;
+
+static void parse_hidden(void *argument)
+{
+    parse_call *c = argument;
+    c->status = parse_key(c->out, c->text, c->size, c->block, &c->found, c->passphrase, c->passphrase_bytes);
+}
+
 wmk_status wmk_key_read(wmk_key **out, const char *path, const char *passphrase, size_t passphrase_bytes)
 {
     WMK_TRY(wmk_sodium_ready());
     unsigned char *text;
-    char *block = NULL;
-    size_t size;
-    content found = {.options = WMK_KEY_OPTIONS_INIT};
-    WMK_TRY(wmk_file_read(&text, &size, path, WMK_KEY_FILE_BYTES_MAX));
+    parse_call call = {.out = out, .found = {.options = WMK_KEY_OPTIONS_INIT}, .passphrase = passphrase, .passphrase_bytes = passphrase_bytes};
+    WMK_TRY(wmk_file_read_secret(&text, &call.size, path, WMK_KEY_FILE_BYTES_MAX));
+    call.text = text;
     wmk_status status;
-    WMK_TRY_GOTO(status, wmk_alloc(&block, size + 1, 1), done);
-    found.seed = sodium_malloc(WMK_SEED_BYTES);
-    status = found.seed ? parse_key(out, text, size, block, &found, passphrase, passphrase_bytes)
-                        : wmk_fail(WMK_ERROR_MEMORY, "out of memory: %d bytes of locked memory were refused", WMK_SEED_BYTES);
-    sodium_free(found.seed);
-    free(found.targets);
-    sodium_memzero(block, size);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&call.block, call.size + 1, 1), done);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&call.found.seed, WMK_SEED_BYTES, 1), done);
+    wmk_secret_call(parse_hidden, &call);
+    status = call.status;
 done:
-    sodium_memzero(text, size);
-    free(text);
-    free(block);
+    wmk_secret_free(call.found.seed);
+    wmk_secret_free(call.block);
+    wmk_secret_free(text);
+    free(call.found.targets);
     if (status == WMK_ERROR_ARGUMENT || status == WMK_ERROR_MISMATCH) status = WMK_ERROR_INPUT; /* here the file is at fault, not the caller */
     return status == WMK_OK ? WMK_OK : wmk_fail_within(status, "%s", path);
 }
