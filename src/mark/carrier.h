@@ -27,7 +27,11 @@ typedef struct wmk_place {
     uint64_t outer, inner; /* the view is [outer][filters][inner] */
     uint64_t column;       /* the target's first column of X */
     uint64_t filter;       /* the number of its first filter, counted over all targets */
+    uint64_t channels;     /* input channels that carrier balanced gives a factor of their own */
+    uint64_t channel;      /* the number of the first, counted over all targets */
 } wmk_place;
+
+#define WMK_FACTOR_MAX 0x1p1000 /* carrier balanced: a weight that is smaller than 1 over this is not brought to size 1 */
 
 /* w of a key in some views. */
 typedef struct wmk_vector {
@@ -41,7 +45,9 @@ typedef struct wmk_vector {
     double *mean;     /* carrier mean: w, [m] */
     double *rms;      /* what the weights were divided by, 0 where there was nothing to divide. mean: [count], 1 when raw; weights: [filters] */
     double *inverse;  /* 1 / rms, 0 for 0 */
-    uint64_t weights_read, weights_missing;
+    double *channel, *channel_rms; /* carrier balanced: [channels over all targets] factor of an input channel, and 1 / that; else NULL */
+    bool *damaged;                 /* [count] it holds what is no number, and counts as 0 */
+    uint64_t weights_read, weights_missing, weights_lost; /* lost: no numbers, or of filters whose squares overflow */
     const wmk_traffic *traffic; /* borrowed; may be NULL */
 } wmk_vector;
 
@@ -51,11 +57,13 @@ void wmk_vector_close(wmk_vector *vector); /* a zeroed one is allowed */
 
 /* w of columns [column, column + count). Any order of calls; slow next to the tiles of carrier_tile.h where a view is not in canonical order. */
 void wmk_vector_block(const wmk_vector *vector, uint64_t column, size_t count, double *w);
+/* By how much weight (p, filter) of target t changes when its column of w changes by 1. */
+double wmk_vector_unit(const wmk_vector *vector, size_t t, uint64_t p, uint64_t filter);
 /* The first column from `column` < m on that belongs to a target that is there; m: none. */
 uint64_t wmk_vector_next(const wmk_vector *vector, uint64_t column);
 
-/* Places of all targets, views checked (shape, dtype, finiteness not yet). place [target count]; *filters may be NULL. */
-wmk_status wmk_places_make(wmk_place *place, const wmk_key *key, const wmk_tensor_view *views, uint64_t *filters);
+/* Places of all targets, views checked (shape, dtype, finiteness not yet). place [target count]; *filters and *channels may be NULL. */
+wmk_status wmk_places_make(wmk_place *place, const wmk_key *key, const wmk_tensor_view *views, uint64_t *filters, uint64_t *channels);
 /* Element number of canonical position p of filter f in the view. */
 uint64_t wmk_place_element(const wmk_place *place, uint64_t p, uint64_t filter);
 /* position[u * inner + q] = the canonical position p of the elements (u, any filter, q); [per_filter]. */
@@ -68,6 +76,8 @@ void wmk_view_filter_squares(const wmk_tensor_view *view, const wmk_place *place
 void wmk_view_filter_square(const wmk_tensor_view *view, const wmk_place *place, uint64_t filter, double *square);
 /* sums [outer * inner]: the sum over filters, in the view's order. The same. */
 void wmk_view_filter_sums(const wmk_tensor_view *view, const wmk_place *place, double *sums);
+/* Puts 0 for what is no number; how many there were. */
+uint64_t wmk_values_clean(double *value, size_t count);
 /* Brings a run into the cache that will be read next and that no run before it leads to. */
 void wmk_view_fetch(const wmk_tensor_view *view, uint64_t element, size_t count);
 /* `count` elements from number `element` on, as double. */

@@ -148,6 +148,30 @@ BODY void squares_bf16_body(const char *x, size_t count, double *out)
     sum_lanes(&a, &b, &c, &d, rest, out);
 }
 
+BODY void scaled_body(double *square, const double *w, const double *f, size_t count, double *out)
+{
+    d4 a = {0}, b = {0}, c = {0}, d = {0};
+    size_t i = 0;
+    for (; i + 16 <= count; i += 16) {
+        const d4 *p = (const d4 *)(w + i), *q = (const d4 *)(f + i);
+        d4 *to = (d4 *)(square + i), s = p[0] * q[0], t = p[1] * q[1], u = p[2] * q[2], v = p[3] * q[3];
+        a += to[0] = s * s;
+        b += to[1] = t * t;
+        c += to[2] = u * u;
+        d += to[3] = v * v;
+    }
+    double rest = 0;
+    for (; i < count; i++) rest += square[i] = (w[i] * f[i]) * (w[i] * f[i]);
+    sum_lanes(&a, &b, &c, &d, rest, out);
+}
+
+BODY void add_scaled_body(double *sum, const double *square, double by, size_t count)
+{
+    size_t i = 0;
+    for (; i + 4 <= count; i += 4) *(d4 *)(sum + i) += *(const d4 *)(square + i) * by;
+    for (; i < count; i++) sum[i] += square[i] * by;
+}
+
 BODY void widen_body(double *out, const char *x, size_t count)
 {
     size_t i = 0;
@@ -169,6 +193,14 @@ __attribute__((target("avx2"))) static void squares_f64_avx2(const double *x, si
 __attribute__((target("avx2"))) static void compare_avx2(const double *x, const double *y, size_t count, double *distance, double *squares)
 {
     compare_body(x, y, count, distance, squares);
+}
+__attribute__((target("avx2"))) static void scaled_avx2(double *square, const double *w, const double *f, size_t count, double *out)
+{
+    scaled_body(square, w, f, count, out);
+}
+__attribute__((target("avx2"))) static void add_scaled_avx2(double *sum, const double *square, double by, size_t count)
+{
+    add_scaled_body(sum, square, by, count);
 }
 /* What the compiler makes of a conversion of four floats takes three times as long. */
 #define WIDEN4(x) ((d4)_mm256_cvtps_pd(_mm_loadu_ps((const float *)(const void *)(x))))
@@ -229,6 +261,8 @@ __attribute__((target("avx2"))) static void add_avx2(double *sum, const float *x
 #define squares_avx2 squares_body
 #define squares_f64_avx2 squares_f64_body
 #define compare_avx2 compare_body
+#define scaled_avx2 scaled_body
+#define add_scaled_avx2 add_scaled_body
 #define squares_bf16_avx2 squares_bf16_body
 #define product_avx2 product_body
 #define widen_avx2 widen_body
@@ -298,6 +332,24 @@ void wmk_compare_row(const double *x, const double *y, size_t count, double *dis
         compare_avx2(x, y, count, distance, squares);
     else
         compare_body(x, y, count, distance, squares);
+}
+
+double wmk_squares_scaled(double *square, const double *w, const double *f, size_t count)
+{
+    double sum;
+    if (WIDE)
+        scaled_avx2(square, w, f, count, &sum);
+    else
+        scaled_body(square, w, f, count, &sum);
+    return sum;
+}
+
+void wmk_add_scaled(double *sum, const double *square, double by, size_t count)
+{
+    if (WIDE)
+        add_scaled_avx2(sum, square, by, count);
+    else
+        add_scaled_body(sum, square, by, count);
 }
 
 void wmk_widen_row(double *out, const void *x, size_t count)

@@ -17,6 +17,10 @@ double wmk_squares_bf16(const void *x, size_t count);
 double wmk_squares_f64(const double *x, size_t count);
 /* *distance += sum_i (y[i] - x[i])^2, *squares += wmk_squares_f64(y) */
 void wmk_compare_row(const double *x, const double *y, size_t count, double *distance, double *squares);
+/* square[i] = (w[i] f[i])^2; their sum, the same bits for the same numbers. */
+double wmk_squares_scaled(double *square, const double *w, const double *f, size_t count);
+/* sum[i] += square[i] by */
+void wmk_add_scaled(double *sum, const double *square, double by, size_t count);
 /* Floats at any address as double. */
 void wmk_widen_row(double *out, const void *x, size_t count);
 

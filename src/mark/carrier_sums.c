@@ -147,6 +147,17 @@ void wmk_view_filter_sums(const wmk_tensor_view *view, const wmk_place *place, d
         }
 }
 
+uint64_t wmk_values_clean(double *value, size_t count)
+{
+    uint64_t lost = 0;
+    for (size_t i = 0; i < count; i++) {
+        if (isfinite(value[i])) continue;
+        value[i] = 0;
+        lost++;
+    }
+    return lost;
+}
+
 wmk_status wmk_view_not_finite(const wmk_tensor_view *view, const wmk_place *place, const char *name)
 {
     uint64_t count = place->filters * place->per_filter;

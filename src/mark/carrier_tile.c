@@ -28,6 +28,9 @@ typedef struct workspace {
     uint16_t *stage;                          /* [positions][filters] as dealt; [TURN][filters] where that is the order */
     wmk_parcel *parcel;                       /* what a tile is stored in, of targets that are written apart; NULL: no parcel yet */
     double *value, *exact, *stored, *scratch; /* [weights in a block], all but the first for walks with rooms */
+    double *inverse, *rms;                    /* [weights in a block] carrier balanced, the second for walks with rooms */
+    double *channel, *channel_rms;            /* [positions] the same, of a tile that goes filter by filter */
+    float *channel_f32, *channel_rms_f32;     /* the same, for walks with rooms */
     float *v, *change, *direction;            /* the same */
 } workspace;
 
@@ -137,7 +140,7 @@ static void *take(unsigned char *block, size_t *used, size_t count, size_t size)
     return taken;
 }
 
-static size_t lay_out(workspace *s, unsigned char *block, const plan *p, bool rooms)
+static size_t lay_out(workspace *s, unsigned char *block, const plan *p, bool rooms, bool balanced)
 {
     size_t used = 0;
     take(block, &used, 1, sizeof *s);
@@ -153,16 +156,22 @@ static size_t lay_out(workspace *s, unsigned char *block, const plan *p, bool ro
     s->exact = take(block, &used, rooms ? p->block_max : 0, sizeof *s->exact);
     s->stored = take(block, &used, rooms ? p->block_max : 0, sizeof *s->stored);
     s->scratch = take(block, &used, rooms ? p->block_max : 0, sizeof *s->scratch);
+    s->inverse = take(block, &used, balanced ? p->block_max : 0, sizeof *s->inverse);
+    s->rms = take(block, &used, balanced && rooms ? p->block_max : 0, sizeof *s->rms);
+    s->channel = take(block, &used, balanced ? p->positions_max : 0, sizeof *s->channel);
+    s->channel_rms = take(block, &used, balanced && rooms ? p->positions_max : 0, sizeof *s->channel_rms);
+    s->channel_f32 = take(block, &used, balanced && rooms ? p->positions_max : 0, sizeof *s->channel_f32);
+    s->channel_rms_f32 = take(block, &used, balanced && rooms ? p->positions_max : 0, sizeof *s->channel_rms_f32);
     return used;
 }
 
-static wmk_status make_workspace(workspace **out, const plan *p, bool rooms)
+static wmk_status make_workspace(workspace **out, const plan *p, bool rooms, bool balanced)
 {
     workspace size;
     unsigned char *block;
-    WMK_TRY(wmk_secret_alloc(&block, lay_out(&size, NULL, p, rooms), 1));
+    WMK_TRY(wmk_secret_alloc(&block, lay_out(&size, NULL, p, rooms, balanced), 1));
     *out = (workspace *)(void *)block;
-    lay_out(*out, block, p, rooms);
+    lay_out(*out, block, p, rooms, balanced);
     return WMK_OK;
 }
 
@@ -264,6 +273,7 @@ static void read_weights(const wmk_block *block, size_t k, size_t count, double 
             wmk_read_f64(value, bytes_of(block, element, k), view.dtype, n);
         else
             wmk_view_read(&view, element, n, value);
+        if (block->place.damaged) wmk_values_clean(value, n);
     }
 }
 
@@ -288,14 +298,78 @@ double wmk_block_squares(const wmk_block *block)
     return squares;
 }
 
+/* The number of a tile's input channel, over all targets; p: a canonical position of the tile. */
+static uint64_t channel_at(const wmk_tile *t, size_t p)
+{
+    uint64_t channel = t->from[WMK_AXIS_I] + p % t->extent[WMK_AXIS_I];
+    return t->place->channel + channel % t->place->channels;
+}
+
+/* to[i] = by[i] factor, and no more than what a weight is multiplied by at most. */
+static void multiply(double *to, const double *by, double factor, size_t count)
+{
+#pragma omp simd
+    for (size_t i = 0; i < count; i++) to[i] = by[i] * factor < WMK_FACTOR_MAX ? by[i] * factor : WMK_FACTOR_MAX;
+}
+
+/* Carrier balanced, a tile of strips: every weight's factors. */
+static void balance_strips(const walker *w, const wmk_tile *t, workspace *s, wmk_block *block)
+{
+    for (size_t k = 0; k < block->strips; k++) {
+        uint64_t channel = channel_at(t, k);
+        multiply(s->inverse + k * block->length, w->vector->inverse + block->filter, w->vector->channel[channel], block->length);
+        if (w->walk->rooms)
+            multiply(s->rms + k * block->length, w->vector->rms + block->filter, w->vector->channel_rms[channel], block->length);
+    }
+    block->inverse = (wmk_factor){s->inverse, false, true};
+    block->rms = (wmk_factor){s->rms, false, true};
+}
+
+/* The channels' factors in the order of memory. */
+static void balance_positions(const walker *w, const wmk_tile *t, workspace *s)
+{
+    for (size_t k = 0; k < t->positions; k++) {
+        uint64_t channel = channel_at(t, s->map.position[k]);
+        s->channel[k] = w->vector->channel[channel];
+        if (!w->walk->rooms) continue;
+        s->channel_rms[k] = w->vector->channel_rms[channel];
+        s->channel_f32[k] = (float)s->channel[k];
+        s->channel_rms_f32[k] = (float)s->channel_rms[k];
+    }
+}
+
+void wmk_block_factors(wmk_block *block)
+{
+    if (block->channels.factor == NULL) return;
+    multiply(block->channels.inverse, block->channels.factor, *block->inverse.value, block->length);
+    if (block->channels.rms != NULL) multiply(block->channels.rms, block->channels.factor_rms, *block->rms.value, block->length);
+    block->inverse = (wmk_factor){block->channels.inverse, false, true};
+    block->rms = (wmk_factor){block->channels.rms, false, true};
+    block->channels.factor = NULL;
+}
+
+/* The channels of weights [k, ...) of one filter. */
+static void set_channels(const walker *w, workspace *s, wmk_block *block, size_t k)
+{
+    bool rooms = w->walk->rooms;
+    block->channels.factor = s->channel + k;
+    block->channels.factor_rms = rooms ? s->channel_rms + k : NULL;
+    block->channels.f32 = rooms ? s->channel_f32 + k : NULL;
+    block->channels.rms_f32 = rooms ? s->channel_rms_f32 + k : NULL;
+    block->channels.inverse = s->inverse;
+    block->channels.rms = rooms ? s->rms : NULL;
+    if (!rooms) wmk_block_factors(block);
+}
+
 /* Shows a tile of strips. */
 static void show_strips(const walker *w, const wmk_tile *t, workspace *s, wmk_block *block, uint32_t chunk)
 {
     block->strips = t->positions;
     block->length = (size_t)t->filters;
     block->filter = t->place->filter + t->filter;
-    block->inverse = (wmk_factor){w->vector->inverse + block->filter, false};
-    block->rms = (wmk_factor){w->vector->rms + block->filter, false};
+    block->inverse = (wmk_factor){w->vector->inverse + block->filter, false, false};
+    block->rms = (wmk_factor){w->vector->rms + block->filter, false, false};
+    if (w->vector->channel != NULL) balance_strips(w, t, s, block);
     block->deal = s->deal;
     if (!w->walk->rooms) wmk_block_fetch(block, 0, block->strips * block->length, s->value);
     w->walk->visit(w->walk->payload, chunk, block);
@@ -306,14 +380,16 @@ static void show_filters(const walker *w, const wmk_tile *t, workspace *s, wmk_b
 {
     size_t stride = deal_stride(t->positions), piece = w->walk->rooms ? t->positions : PIECE;
     block->strips = 1;
+    if (w->vector->channel != NULL) balance_positions(w, t, s);
     for (uint64_t f = 0; f < t->filters; f++) {
         block->filter = t->place->filter + t->filter + f;
-        block->inverse = (wmk_factor){w->vector->inverse + block->filter, true};
-        block->rms = (wmk_factor){w->vector->rms + block->filter, true};
         block->place.base = (t->filter + f) * t->place->filter_stride;
         for (size_t k = 0; k < t->positions; k += piece) {
+            block->inverse = (wmk_factor){w->vector->inverse + block->filter, true, false};
+            block->rms = (wmk_factor){w->vector->rms + block->filter, true, false};
             block->length = t->positions - k < piece ? t->positions - k : piece;
             block->deal = s->deal + f * stride + k;
+            if (w->vector->channel != NULL) set_channels(w, s, block, k);
             if (!w->walk->rooms) wmk_block_fetch(block, k, block->length, s->value);
             w->walk->visit(w->walk->payload, chunk, block);
         }
@@ -338,7 +414,8 @@ static void show_tile(const walker *w, const wmk_tile *t, const wmk_cut *cut, si
                        .v = s->v,
                        .change = s->change,
                        .direction = s->direction,
-                       .place = {.view = t->view,
+                       .place = {.damaged = w->vector->damaged[target],
+                                 .view = t->view,
                                  .place = t->place,
                                  .map = &s->map,
                                  .output = apart ? s->parcel->bytes : output,
@@ -444,7 +521,7 @@ wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, const wm
     make_plan(&w.plan, &w);
     if (threads > (int)w.plan.chunks) threads = w.plan.chunks > 0 ? (int)w.plan.chunks : 1;
     WMK_TRY_GOTO(status, wmk_alloc(&space, (size_t)threads, sizeof *space), done);
-    for (int i = 0; i < threads; i++) WMK_TRY_GOTO(status, make_workspace(&space[i], &w.plan, walk->rooms), done);
+    for (int i = 0; i < threads; i++) WMK_TRY_GOTO(status, make_workspace(&space[i], &w.plan, walk->rooms, vector->channel != NULL), done);
     WMK_TRY_GOTO(status, start_traffic(&w, (size_t)threads), done);
 #pragma omp parallel num_threads(threads)
     wmk_secret_call(walk_chunks, &(team){&w, space, threads});

@@ -14,7 +14,13 @@ typedef struct wmk_block {
     const uint16_t *deal; /* the same */
     size_t strips, length;
     uint64_t filter;         /* number of the first filter, over all targets */
-    wmk_factor inverse, rms; /* of each strip: of its filters */
+    wmk_factor inverse, rms; /* of each weight, by which it is divided, and the inverse of that; wmk_factor_from for a strip */
+    /* Carrier balanced, one filter: inverse and rms are the filter's alone until wmk_block_factors brings the input channels' factors in. */
+    struct wmk_block_channels {
+        const double *factor, *factor_rms; /* [length]; factor is NULL where there is nothing to bring in */
+        const float *f32, *rms_f32;        /* the same, in walks with rooms */
+        double *inverse, *rms;             /* [length] room */
+    } channels;
     /* The rest only in walks with `rooms`, which show no part of a filter's weights in a tile without the others. */
     size_t groups, step;           /* weight i is of group i / step % groups (wmk_tile_map) */
     bool whole;                    /* one filter, and all of it; */
@@ -23,6 +29,7 @@ typedef struct wmk_block {
     double *exact, *stored;        /* [strips][length] for the visitor */
     float *v, *change, *direction; /* the same */
     struct wmk_block_place {
+        bool damaged; /* what is no number is read as 0 */
         const wmk_tensor_view *view;
         const wmk_place *place;
         const wmk_tile_map *map;
@@ -32,6 +39,8 @@ typedef struct wmk_block {
         double *scratch; /* [strips][length] */
     } place;             /* for the functions below */
 } wmk_block;
+/* Makes `inverse` and `rms` those of every weight. Walks without rooms have done so. */
+void wmk_block_factors(wmk_block *block);
 /* The weights [k, k + count) as they are. Here and below k and count are multiples of the codec's granule, if there is one. */
 void wmk_block_fetch(const wmk_block *block, size_t k, size_t count, double *value);
 /* Stores them, rounded to the view's type: where the walk's output is, or in room of its own when there is none. */

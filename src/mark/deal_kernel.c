@@ -12,24 +12,30 @@ static void row_from(double (*sum)[2], const double *w, wmk_factor inverse, cons
     }
 }
 
-static void count_from(double (*sum)[4], const double *w, wmk_factor inverse, const uint16_t *deal, size_t i, size_t count)
+static void count_from(double (*sum)[4], const double *w, wmk_factor inverse, bool zeros, const uint16_t *deal, size_t i, size_t count)
 {
     for (; i < count; i++) {
         double by = inverse.value[inverse.one ? 0 : i], v = w[i] * by, *to = sum[deal[i] / 2];
         to[0] += v;
         to[1] += v * v;
-        to[2] += by != 0;
+        to[2] += zeros ? by != 0 : v != 0;
     }
 }
 
 /* sum [8]: of every eighth */
-static void change_from(float *change, const float *v, float gain, const float (*edit)[2], const uint16_t *deal, size_t i, size_t count, float *sum)
+/* the return value: of those that are fixed */
+static size_t change_from(float *change, const float *v, float gain, bool zeros, const float (*edit)[2], const uint16_t *deal, size_t i, size_t count,
+                          float *sum)
 {
+    size_t fixed = 0;
     for (; i < count; i++) {
         const float *e = edit[deal[i] / 2];
-        change[i] = (e[0] * v[i] + e[1]) * gain;
+        bool fix = !zeros && v[i] == 0;
+        change[i] = fix ? 0 : (e[0] * v[i] + e[1]) * gain;
         sum[i % 8] += change[i];
+        fixed += fix;
     }
+    return fixed;
 }
 
 static void turn_from(uint16_t *to, size_t stride, const uint16_t *const *from, size_t row, size_t rows, size_t column, size_t columns)
@@ -63,14 +69,14 @@ AVX2 BODY size_t row_body(double (*sum)[2], const double *w, const double *inver
     return i;
 }
 
-AVX2 BODY size_t count_body(double (*sum)[4], const double *w, const double *inverse, bool one, const uint16_t *deal, size_t count)
+AVX2 BODY size_t count_body(double (*sum)[4], const double *w, const double *inverse, bool one, bool zeros, const uint16_t *deal, size_t count)
 {
     size_t i = 0;
     __m256d by = _mm256_set1_pd(one ? *inverse : 0);
     for (; i + 4 <= count; i += 4) {
         if (!one) by = _mm256_loadu_pd(inverse + i);
         __m256d v = _mm256_mul_pd(_mm256_loadu_pd(w + i), by), squares = _mm256_mul_pd(v, v), none = _mm256_setzero_pd();
-        __m256d there = _mm256_and_pd(_mm256_cmp_pd(by, none, _CMP_NEQ_UQ), _mm256_set1_pd(1));
+        __m256d there = _mm256_and_pd(_mm256_cmp_pd(zeros ? by : v, none, _CMP_NEQ_UQ), _mm256_set1_pd(1));
         __m256d even = _mm256_unpacklo_pd(v, squares), odd = _mm256_unpackhi_pd(v, squares);
         __m256d even_there = _mm256_unpacklo_pd(there, none), odd_there = _mm256_unpackhi_pd(there, none);
         double *to[4] = {*sum + 2 * deal[i], *sum + 2 * deal[i + 1], *sum + 2 * deal[i + 2], *sum + 2 * deal[i + 3]};
@@ -84,10 +90,13 @@ AVX2 BODY size_t count_body(double (*sum)[4], const double *w, const double *inv
     return i;
 }
 
-AVX2 static size_t change_avx2(float *change, const float *v, float gain, const float (*edit)[2], const uint16_t *deal, size_t count, float *sum)
+AVX2 static size_t change_avx2(float *change, const float *v, float gain, bool zeros, const float (*edit)[2], const uint16_t *deal, size_t count, float *sum,
+                               size_t *fixed)
 {
     size_t i = 0;
     __m256 all = _mm256_setzero_ps();
+    __m256i moved = _mm256_setzero_si256(); /* minus the number of weights that may change, by lane */
+    const __m256i always = _mm256_set1_epi32(zeros ? -1 : 0);
     const __m256 gains = _mm256_set1_ps(gain);
     for (; i + 8 <= count; i += 8) {
 /* Two entries of the table, of weights k and k + 1. */
@@ -97,11 +106,17 @@ AVX2 static size_t change_avx2(float *change, const float *v, float gain, const 
         __m256 a = _mm256_set_m128(LOAD2(4), LOAD2(0)), b = _mm256_set_m128(LOAD2(6), LOAD2(2));
 #undef LOAD2
         __m256 scale = _mm256_shuffle_ps(a, b, 0x88), add = _mm256_shuffle_ps(a, b, 0xdd);
-        __m256 wanted = _mm256_mul_ps(_mm256_add_ps(_mm256_mul_ps(scale, _mm256_loadu_ps(v + i)), add), gains);
+        __m256 was = _mm256_loadu_ps(v + i), there = _mm256_or_ps(_mm256_cmp_ps(was, _mm256_setzero_ps(), _CMP_NEQ_UQ), _mm256_castsi256_ps(always));
+        __m256 wanted = _mm256_and_ps(_mm256_mul_ps(_mm256_add_ps(_mm256_mul_ps(scale, was), add), gains), there);
+        moved = _mm256_add_epi32(moved, _mm256_castps_si256(there));
         _mm256_storeu_ps(change + i, wanted);
         all = _mm256_add_ps(all, wanted);
     }
     _mm256_storeu_ps(sum, all);
+    int32_t lane[8];
+    _mm256_storeu_si256((__m256i *)(void *)lane, moved);
+    *fixed = i;
+    for (int k = 0; k < 8; k++) *fixed -= (size_t)-lane[k];
     return i;
 }
 
@@ -109,9 +124,10 @@ AVX2 static size_t row_avx2(double (*sum)[2], const double *w, wmk_factor invers
 {
     return inverse.one ? row_body(sum, w, inverse.value, true, deal, count) : row_body(sum, w, inverse.value, false, deal, count);
 }
-AVX2 static size_t count_avx2(double (*sum)[4], const double *w, wmk_factor inverse, const uint16_t *deal, size_t count)
+AVX2 static size_t count_avx2(double (*sum)[4], const double *w, wmk_factor inverse, bool zeros, const uint16_t *deal, size_t count)
 {
-    return inverse.one ? count_body(sum, w, inverse.value, true, deal, count) : count_body(sum, w, inverse.value, false, deal, count);
+    if (zeros) return count_body(sum, w, inverse.value, inverse.one, true, deal, count);
+    return inverse.one ? count_body(sum, w, inverse.value, true, false, deal, count) : count_body(sum, w, inverse.value, false, false, deal, count);
 }
 /* Eight rows of eight: pairs, then fours, then eights of one column. */
 BODY void turn8(uint16_t *to, size_t stride, const uint16_t *const *from, size_t column)
@@ -166,18 +182,17 @@ void wmk_deal_row(double (*sum)[2], const double *w, wmk_factor inverse, const u
     row_from(sum, w, inverse, deal, done, count);
 }
 
-void wmk_deal_count(double (*sum)[4], const double *w, wmk_factor inverse, const uint16_t *deal, size_t count)
+void wmk_deal_count(double (*sum)[4], const double *w, wmk_factor inverse, bool zeros, const uint16_t *deal, size_t count)
 {
-    size_t done = WIDE ? count_avx2(sum, w, inverse, deal, count) : 0;
-    count_from(sum, w, inverse, deal, done, count);
+    size_t done = WIDE ? count_avx2(sum, w, inverse, zeros, deal, count) : 0;
+    count_from(sum, w, inverse, zeros, deal, done, count);
 }
 
-double wmk_deal_change(float *change, const float *v, float gain, const float (*edit)[2], const uint16_t *deal, size_t count)
+wmk_change wmk_deal_change(float *change, const float *v, float gain, bool zeros, const float (*edit)[2], const uint16_t *deal, size_t count)
 {
     float sum[8] = {0};
-    size_t done = WIDE ? change_avx2(change, v, gain, edit, deal, count, sum) : 0;
-    change_from(change, v, gain, edit, deal, done, count, sum);
-    double all = 0;
-    for (int k = 0; k < 8; k++) all += (double)sum[k];
+    size_t fixed = 0, done = WIDE ? change_avx2(change, v, gain, zeros, edit, deal, count, sum, &fixed) : 0;
+    wmk_change all = {0, fixed + change_from(change, v, gain, zeros, edit, deal, done, count, sum)};
+    for (int k = 0; k < 8; k++) all.sum += (double)sum[k];
     return all;
 }

@@ -55,6 +55,7 @@ bool wmk_embed_raise(wmk_embedding *e, const double *score, int round, double *l
 typedef struct held {
     wmk_embedding *e;
     double *w0, *w; /* [m] */
+    double *share;  /* carrier mean, unless zeros are filled: [m] what a change of 1 in w is for each of the weights that can change; 0: there is none */
     uint16_t *row;  /* [m] where rows share no column */
     int8_t *sign;
     wmk_dual dual;
@@ -77,7 +78,8 @@ static wmk_status change_rows(held *h)
             double *s = sum + (size_t)h->row[c] * 3, w = h->w0[c];
             s[0] += h->sign[c] * w;
             s[1] += w * w;
-            s[2] += e->vector.inverse[mean ? t : place->filter + i % each] > 0;
+            bool there = mean ? h->share == NULL || h->share[c] > 0 : e->options->fill_zeros || w != 0;
+            s[2] += there && e->vector.inverse[mean ? t : place->filter + i % each] > 0;
         }
     }
     wmk_status status = WMK_OK;
@@ -115,7 +117,8 @@ static wmk_status write_target(const held *h, size_t t, void *output, bool exact
         wmk_view_read(&from, element, n, x);
         for (size_t i = 0; i < n; i++) {
             uint64_t p = position[u * place->inner + q], c = place->column + (mean ? p : p * place->filters + f);
-            x[i] += (h->w[c] - h->w0[c]) * v->rms[mean ? t : place->filter + f];
+            double change = (h->w[c] - h->w0[c]) * wmk_vector_unit(v, t, p, f) * (h->share != NULL ? h->share[c] : 1);
+            if (x[i] != 0 || h->e->options->fill_zeros) x[i] += change;
             if (++q < place->inner) continue;
             q = 0;
             if (++f < place->filters) continue;
@@ -131,6 +134,19 @@ static wmk_status write_target(const held *h, size_t t, void *output, bool exact
     return WMK_OK;
 }
 
+/* What was stored, which must still be numbers. */
+static wmk_status read_stored(wmk_reading **out, const wmk_key *key, const wmk_tensor_view *views)
+{
+    wmk_vector vector;
+    wmk_status status = wmk_vector_open(&vector, key, views, NULL);
+    if (status == WMK_ERROR_INPUT) return wmk_fail_within(WMK_ERROR_NUMERIC, "the change does not fit the stored type");
+    WMK_TRY(status);
+    status = wmk_embed_fits(key, &vector);
+    if (status == WMK_OK) status = wmk_vector_read(out, key, &vector);
+    wmk_vector_close(&vector);
+    return status;
+}
+
 static wmk_status read_back(const held *h, void *const *outputs, bool exact, wmk_reading **out)
 {
     size_t count = h->e->vector.count;
@@ -144,10 +160,17 @@ static wmk_status read_back(const held *h, void *const *outputs, bool exact, wmk
             views[t].codec = NULL;
         }
     }
-    wmk_status status = wmk_mark_read(out, h->e->key, views);
-    if (status == WMK_ERROR_INPUT) status = wmk_fail_within(WMK_ERROR_NUMERIC, "the change does not fit the stored type"); /* the views were finite */
+    wmk_status status = read_stored(out, h->e->key, views);
     free(views);
     return status;
+}
+
+wmk_status wmk_embed_fits(const wmk_key *key, const wmk_vector *vector)
+{
+    if (vector->weights_lost == 0) return WMK_OK;
+    for (size_t t = 0; t < vector->count; t++)
+        if (vector->damaged[t]) wmk_view_not_finite(&vector->views[t], &vector->place[t], wmk_view_name(key, vector->views, t));
+    return wmk_fail_within(WMK_ERROR_NUMERIC, "the change does not fit the stored type"); /* the views were finite */
 }
 
 static wmk_status z_of(const wmk_embedding *e, const wmk_reading *reading, double *z, uint32_t *errors)
@@ -269,6 +292,26 @@ static wmk_status deal_rows(held *h)
     return wmk_x_rows(key, h->row, h->sign);
 }
 
+/* Zeros stay 0, and what they would have changed by the other filters' weights at their position do. */
+static wmk_status find_shares(held *h)
+{
+    const wmk_vector *v = &h->e->vector;
+    WMK_TRY(wmk_alloc(&h->share, v->m, sizeof *h->share));
+    for (size_t t = 0; t < v->count; t++) {
+        const wmk_place *place = &v->place[t];
+        for (uint64_t p = 0; p < place->per_filter; p++) {
+            uint64_t there = 0;
+            for (uint64_t f = 0; f < place->filters; f++) {
+                double x;
+                wmk_view_read(&v->views[t], wmk_place_element(place, p, f), 1, &x);
+                there += x != 0;
+            }
+            h->share[place->column + p] = there > 0 ? (double)place->filters / (double)there : 0;
+        }
+    }
+    return WMK_OK;
+}
+
 static wmk_status open_held(held *h, bool shared)
 {
     wmk_embedding *e = h->e;
@@ -280,6 +323,7 @@ static wmk_status open_held(held *h, bool shared)
     WMK_TRY(wmk_alloc(&h->w0, e->vector.m, sizeof *h->w0));
     WMK_TRY(wmk_alloc(&h->w, e->vector.m, sizeof *h->w));
     wmk_vector_block(&e->vector, 0, e->vector.m, h->w0);
+    if (e->vector.carrier == WMK_CARRIER_MEAN && !e->options->fill_zeros) WMK_TRY(find_shares(h));
     return shared ? wmk_dual_open(&h->dual, e, h->w0) : deal_rows(h);
 }
 
@@ -293,6 +337,7 @@ static wmk_status embed_held(wmk_embedding *e)
     wmk_dual_close(&h.dual);
     free(h.w0);
     free(h.w);
+    free(h.share);
     wmk_secret_free(h.row);
     wmk_secret_free(h.sign);
     return status;
@@ -371,12 +416,15 @@ static wmk_status open_embedding(wmk_embedding *e)
         e->margin[j] = e->options->margin * WMK_EMBED_FIRST;
     }
     wmk_secret_free(b);
-    return wmk_vector_open(&e->vector, e->key, e->views, e->traffic);
+    WMK_TRY(wmk_vector_open(&e->vector, e->key, e->views, e->traffic));
+    for (size_t t = 0; e->vector.weights_lost > 0 && t < e->vector.count; t++)
+        if (e->vector.damaged[t]) return wmk_view_not_finite(&e->views[t], &e->vector.place[t], wmk_view_name(e->key, e->views, t));
+    return WMK_OK;
 }
 
 static wmk_status embed_opened(wmk_embedding *e)
 {
-    if (e->key->scheme == WMK_SCHEME_PARTITION && e->key->carrier == WMK_CARRIER_WEIGHTS) return wmk_embed_stream(e);
+    if (e->key->scheme == WMK_SCHEME_PARTITION && e->key->carrier != WMK_CARRIER_MEAN) return wmk_embed_stream(e);
     WMK_TRY(wmk_vector_read(&e->before, e->key, &e->vector));
     WMK_TRY(wmk_embed_check_before(e));
     return embed_held(e);

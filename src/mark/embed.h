@@ -37,6 +37,8 @@ typedef struct wmk_embedding {
 wmk_status wmk_mark_embed_into(const wmk_key *key, const wmk_tensor_view *views, void *const *outputs, const wmk_embed_options *options,
                                const wmk_traffic *traffic, wmk_embed_summary *summary, wmk_reading **stored);
 
+/* NUMERIC, naming it: a vector of stored weights holds what is no number. */
+wmk_status wmk_embed_fits(const wmk_key *key, const wmk_vector *vector);
 /* z and errors of `before`; NUMERIC: a bit that cannot be marked. */
 wmk_status wmk_embed_check_before(wmk_embedding *e);
 /* z and errors of what was stored. Takes `after`. */

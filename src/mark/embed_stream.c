@@ -33,7 +33,10 @@ typedef struct stream {
     size_t deals; /* 2 T: rows with their signs */
     bool balanced;
     bool codecs;           /* some target has one */
-    bool shared;           /* some targets are the same bytes: what is stored is known when all is written */
+    bool zeros;            /* zeros are filled */
+    bool shared;           /* some targets are the same bytes */
+    bool later;            /* what is stored is read when all is written: targets share bytes, or a filter's factors depend on others */
+    double *squares;       /* [chunk] sum of squares of all weights as they were */
     quad *count;           /* [chunk][deals] {sum of w, of w^2, columns of filters that are not all zeros, nothing} before */
     quad *first;           /* [T] {X_j . w, ||w of row j||^2, such columns, nothing} */
     float (*edit)[2];      /* [deals] a weight w, over the RMS of its filter, changes by edit[0] w + edit[1] */
@@ -59,8 +62,9 @@ static void set_edit(stream *s, uint32_t j, double scale, double add)
 static void visit_count(void *payload, uint32_t chunk, const wmk_block *block)
 {
     const stream *s = payload;
-    for (size_t k = 0; k < block->strips; k++)
-        wmk_deal_count(s->count + chunk * s->deals, block->value + k * block->length, block->inverse, block->deal + k * block->length, block->length);
+    for (size_t k = 0, at = 0; k < block->strips; k++, at += block->length)
+        wmk_deal_count(s->count + chunk * s->deals, block->value + at, wmk_factor_from(block->inverse, at), s->zeros, block->deal + at, block->length);
+    s->squares[chunk] += wmk_squares_f64(block->value, block->strips * block->length);
 }
 
 /* Takes the mean change of each group from it: without that every kernel keeps its sum, and with it what the filter answers to the mean of its input. That mean is far from zero behind a
@@ -84,17 +88,42 @@ static void balance(const wmk_block *block)
         for (size_t g = 0; g < groups; g++) change[i + g] -= (float)mean[g];
 }
 
-/* What weights [k, k + count) of a block, all of it or some of a single group, are to change by, from block->v, over their filters' RMS: block->change, and the number returned. The gain
- * makes up for what the balance takes from a row's own columns. */
+/* The same where some weights are 0 and stay so: each group has a mean and a gain of its own weights that change. */
+static void balance_some(const wmk_block *block, size_t count)
+{
+    size_t groups = block->groups, step = block->step;
+    float *change = block->change;
+    double *mean = block->exact, *there = block->stored;
+    memset(mean, 0, groups * sizeof *mean);
+    memset(there, 0, groups * sizeof *there);
+    for (size_t i = 0; i < count; i++) {
+        size_t g = i / step % groups;
+        mean[g] += (double)change[i];
+        there[g] += block->v[i] != 0;
+    }
+    for (size_t i = 0; i < count; i++) {
+        size_t g = i / step % groups;
+        if (block->v[i] == 0 || there[g] <= 1) continue;
+        change[i] = (float)((there[g] * (double)change[i] - mean[g]) / (there[g] - 1));
+    }
+}
+
+/* What weights [k, k + count) of a block, all of it or some of a single group, are to change by, from block->v, in units of what they were divided by: block->change, and the number
+ * returned. The gain makes up for what the kept sums take from a row's own columns. */
 static float find_change(const stream *s, const wmk_block *block, size_t k, size_t count, bool balanced)
 {
     double each = (double)count / (double)block->groups;
     balanced = balanced && each > 1;
-    double sum =
-        wmk_deal_change(block->change, block->v, balanced ? (float)(each / (each - 1)) : 1, (const float(*)[2])s->edit, block->deal + k, count);
+    const float(*edit)[2] = (const float(*)[2])s->edit;
+    wmk_change all = wmk_deal_change(block->change, block->v, balanced ? (float)(each / (each - 1)) : 1, s->zeros, edit, block->deal + k, count);
     if (!balanced) return 0;
-    if (block->groups == 1) return (float)(-sum / each);
-    balance(block);
+    if (all.fixed == 0 && block->groups == 1) return (float)(-all.sum / each);
+    if (all.fixed == 0) {
+        balance(block);
+    } else {
+        wmk_deal_change(block->change, block->v, 1, s->zeros, edit, block->deal + k, count);
+        balance_some(block, count);
+    }
     return 0;
 }
 
@@ -103,7 +132,7 @@ static void fetch(const wmk_block *block, size_t k, size_t count)
 {
     size_t length = count < block->length ? count : block->length;
     wmk_block_fetch(block, k, count, block->value);
-    for (size_t i = 0; i < count; i += length) wmk_edit_divide(block->v + i, block->value + i, block->inverse, length);
+    for (size_t i = 0; i < count; i += length) wmk_edit_divide(block->v + i, block->value + i, wmk_factor_from(block->inverse, k + i), length);
 }
 
 /* Weights taken together: so many that they stay in the first-level cache, unless groups or a codec's units would be cut. */
@@ -127,63 +156,83 @@ static void note_unfit(written_sums *to, const wmk_block *block)
     to->unfit_value = stored[at];
 }
 
+/* Whether bfloat16 goes from bytes to bytes. */
+static bool is_direct(const wmk_block *block, size_t piece)
+{
+    const wmk_tensor_view *view = block->place.view;
+    return view->codec == NULL && view->dtype == WMK_BF16 && block->one_run && piece <= WMK_SQUARES_BLOCK && block->inverse.one &&
+           *block->inverse.value < 1e30;
+}
+
 /* One piece from what it is to what is stored. */
 static void edit_piece(const stream *s, const wmk_block *block, size_t k, size_t count, double *changed, double *squares)
 {
-    const wmk_tensor_view *view = block->place.view;
-    double inverse = *block->inverse.value;
-    if (view->codec == NULL && view->dtype == WMK_BF16 && block->one_run && count <= WMK_SQUARES_BLOCK && inverse < 1e30) {
-        const void *from = wmk_block_source(block, k);
-        wmk_edit_divide_bf16(block->v, from, (float)inverse, count);
-        float by = find_change(s, block, k, count, s->balanced);
-        wmk_edit_apply_bf16(wmk_block_target(block, k), from, (float)*block->rms.value, block->change, by, count, changed, squares);
-        return;
-    }
     fetch(block, k, count);
     float by = find_change(s, block, k, count, s->balanced);
     size_t length = count < block->length ? count : block->length;
-    for (size_t i = 0; i < count; i += length) wmk_edit_apply(block->exact + i, block->value + i, block->rms, block->change + i, by, length);
+    for (size_t i = 0; i < count; i += length)
+        wmk_edit_apply(block->exact + i, block->value + i, wmk_factor_from(block->rms, k + i), block->change + i, by, length);
     wmk_block_write(block, k, count, block->exact);
     wmk_block_read(block, k, count, block->stored);
     wmk_compare_row(block->value, block->stored, count, changed, squares);
 }
 
-static void visit_edit(void *payload, uint32_t chunk, const wmk_block *block)
+static void edit_direct(const stream *s, const wmk_block *block, size_t k, size_t count, double *changed, double *squares)
 {
-    const stream *s = payload;
+    const void *from = wmk_block_source(block, k);
+    bool each = block->channels.factor != NULL;
+    wmk_edit_divide_bf16(block->v, from, (float)*block->inverse.value, each ? block->channels.f32 + k : NULL, count);
+    float by = find_change(s, block, k, count, s->balanced);
+    wmk_edit_apply_bf16(wmk_block_target(block, k), from, (float)*block->rms.value, each ? block->channels.rms_f32 + k : NULL, block->change, by, count,
+                        changed, squares);
+}
+
+/* Adds the rows' sums of a filter that was stored. */
+static void read_filter(const stream *s, uint32_t chunk, const wmk_block *block, size_t piece, double squares)
+{
     written_sums *to = &s->written[chunk];
-    double squares = 0;
-    size_t count = block->strips * block->length, piece = piece_of(block), n;
-    for (size_t k = 0; k < count; k += n) {
-        n = count - k < piece ? count - k : piece;
-        edit_piece(s, block, k, n, &to->changed, &squares);
-    }
-    if (!block->whole || s->shared) return;
+    size_t count = block->strips * block->length, n;
     if (!block->one_run || piece > WMK_SQUARES_BLOCK) squares = wmk_block_squares(block);
     double rms = sqrt(squares / (double)block->per_filter), inverse = rms > 0 ? 1 / rms : 0;
     if (!isfinite(squares) && to->unfit == 0) note_unfit(to, block);
     for (size_t k = 0; k < count; k += n) {
         n = count - k < piece ? count - k : piece;
         wmk_block_read(block, k, n, block->stored);
-        wmk_deal_row(s->sum + chunk * s->deals, block->stored, (wmk_factor){&inverse, true}, block->deal + k, n);
+        wmk_deal_row(s->sum + chunk * s->deals, block->stored, (wmk_factor){&inverse, true, false}, block->deal + k, n);
     }
+}
+
+static void visit_edit(void *payload, uint32_t chunk, const wmk_block *shown)
+{
+    const stream *s = payload;
+    wmk_block block = *shown;
+    double squares = 0;
+    size_t count = block.strips * block.length, piece = piece_of(&block), n;
+    bool direct = is_direct(&block, piece);
+    if (!direct) wmk_block_factors(&block);
+    for (size_t k = 0; k < count; k += n) {
+        n = count - k < piece ? count - k : piece;
+        (direct ? edit_direct : edit_piece)(s, &block, k, n, &s->written[chunk].changed, &squares);
+    }
+    if (block.whole && !s->later) read_filter(s, chunk, &block, piece, squares);
 }
 
 static inline double factor_at(wmk_factor factor, size_t i) { return factor.value[factor.one ? 0 : i]; }
 
-/* How the weights of a block moved in their rows' directions, over their filters' RMS. */
-static void add_moved(wmk_edit_sums *to, const wmk_block *block)
+/* How the weights of a block moved in their rows' directions, in units of what they were divided by. */
+static void add_moved(wmk_edit_sums *to, const wmk_block *block, bool zeros)
 {
     for (size_t k = 0; k < block->strips; k++) {
         double moved = 0, squares = 0, weights = 0;
+        const wmk_factor inverse = wmk_factor_from(block->inverse, k * block->length);
         const double *stored = block->stored + k * block->length, *value = block->value + k * block->length;
         const float *direction = block->direction + k * block->length;
 #pragma omp simd reduction(+ : moved, squares, weights)
         for (size_t i = 0; i < block->length; i++) {
-            double by = factor_at(block->inverse, i), way = (stored[i] - value[i]) * by * (double)direction[i];
+            double by = factor_at(inverse, i), way = (stored[i] - value[i]) * by * (double)direction[i];
             moved += way;
             squares += way * way;
-            weights += by != 0;
+            weights += zeros ? by != 0 : by * value[i] != 0;
         }
         to->moved += moved;
         to->moved_squares += squares;
@@ -192,9 +241,11 @@ static void add_moved(wmk_edit_sums *to, const wmk_block *block)
 }
 
 /* Changes every weight by the same in its row's direction, more and more. */
-static void visit_measure(void *payload, uint32_t chunk, const wmk_block *block)
+static void visit_measure(void *payload, uint32_t chunk, const wmk_block *shown)
 {
     const stream *s = payload;
+    wmk_block whole = *shown, *block = &whole;
+    wmk_block_factors(block);
     size_t count = block->strips * block->length;
     /* Part of a filter without a window: it says little of the mean of more. */
     bool part = block->strips == 1 && !block->whole && block->per_filter == block->place.place->extent[WMK_AXIS_I];
@@ -205,10 +256,10 @@ static void visit_measure(void *payload, uint32_t chunk, const wmk_block *block)
     for (int a = 0; a < s->asks; a++) {
         for (size_t i = 0; i < count; i += block->length)
             for (size_t k = i; k < i + block->length; k++)
-                block->exact[k] = block->value[k] + s->ask[a] * factor_at(block->rms, k - i) * (double)(block->change[k] + by);
+                block->exact[k] = block->value[k] + s->ask[a] * factor_at(wmk_factor_from(block->rms, i), k - i) * (double)(block->change[k] + by);
         wmk_block_write(block, 0, count, block->exact);
         wmk_block_read(block, 0, count, block->stored);
-        add_moved(&s->answer[chunk][a], block);
+        add_moved(&s->answer[chunk][a], block, s->zeros);
     }
 }
 
@@ -355,14 +406,15 @@ static wmk_status read_others(stream *s, pair *sum)
     bool any = false;
     WMK_TRY(wmk_alloc(&views, e->vector.count, sizeof *views));
     for (size_t t = 0; t < e->vector.count; t++) {
-        bool whole = wmk_tiles_whole(&e->vector, t) && !s->shared;
+        bool whole = wmk_tiles_whole(&e->vector, t) && !s->later;
         views[t] = e->views[t];
         views[t].data = whole ? NULL : e->outputs[t];
         any = any || !whole;
     }
     wmk_status status = any ? wmk_vector_open(&vector, e->key, views, e->traffic) : WMK_OK;
     if (any && status == WMK_OK) {
-        status = wmk_partition_sums(sum, e->key, &vector);
+        status = wmk_embed_fits(e->key, &vector);
+        if (status == WMK_OK) status = wmk_partition_sums(sum, e->key, &vector);
         wmk_vector_close(&vector);
     }
     free(views);
@@ -385,7 +437,6 @@ static wmk_status read_back(stream *s, wmk_reading **out)
 static wmk_status summarize(stream *s, wmk_reading *after, double least)
 {
     wmk_embed_summary *to = &s->e->summary;
-    const wmk_vector *v = &s->e->vector;
     double squares = 0, lost = 0, changed = 0,
            original = 0; /* squares: of an average row: z is the sum of all rows' signed sums over their lengths and sqrt(T) */
     for (uint32_t j = 0; j < s->T; j++) {
@@ -393,8 +444,7 @@ static wmk_status summarize(stream *s, wmk_reading *after, double least)
         lost += s->shortfall[j] * s->first[j][2];
     }
     for (uint32_t c = 0; c < s->chunks; c++) changed += s->written[c].changed;
-    for (size_t t = 0; t < v->count; t++)
-        for (uint64_t f = 0; f < v->place[t].filters; f++) original += pow(v->rms[v->place[t].filter + f], 2) * (double)v->place[t].per_filter;
+    for (uint32_t c = 0; c < s->chunks; c++) original += s->squares[c];
     to->margin_reached = least;
     to->rounding_z = lost / sqrt(squares) / sqrt(s->T);
     to->relative_change = original > 0 ? sqrt(changed / original) : 0;
@@ -449,12 +499,15 @@ static wmk_status find_shared(const wmk_embedding *e, bool *shared)
 static wmk_status make_stream(stream *s, wmk_embedding *e)
 {
     *s =
-        (stream){.e = e, .T = e->key->T, .deals = 2 * (size_t)e->key->T, .chunks = wmk_tiles_chunks(&e->vector), .balanced = !e->options->unbalanced};
+        (stream){.e = e, .T = e->key->T, .deals = 2 * (size_t)e->key->T, .chunks = wmk_tiles_chunks(&e->vector), .balanced = !e->options->unbalanced,
+                 .zeros = e->options->fill_zeros};
     for (size_t t = 0; t < e->vector.count; t++) {
         if (e->views[t].codec != NULL) s->codecs = true;
         if (!wmk_cut_can_write(&e->vector.place[t], &e->views[t])) return wmk_embed_not_written(e, t);
     }
     WMK_TRY(find_shared(e, &s->shared));
+    s->later = s->shared || e->vector.carrier == WMK_CARRIER_BALANCED;
+    WMK_TRY(wmk_alloc(&s->squares, s->chunks, sizeof *s->squares));
     /* Of what tells b or, in a marked model, the bits that are read. */
     WMK_TRY(wmk_secret_alloc(&s->count, s->chunks * s->deals, sizeof *s->count));
     WMK_TRY(wmk_secret_alloc(&s->first, s->T, sizeof *s->first));
@@ -484,6 +537,7 @@ done:
     wmk_secret_free(s.sum);
     free(s.shortfall);
     free(s.written);
+    free(s.squares);
     free(s.answer);
     return status;
 }

@@ -176,6 +176,8 @@ wmk_status wmk_key_redraw(wmk_key **out, const wmk_key *key, const uint8_t *seed
     *drawn = *key;
     atomic_fetch_add(&drawn->frame->references, 1);
     drawn->secret = NULL;
+    drawn->timestamp = NULL; /* it is over another id */
+    drawn->timestamp_bytes = 0;
     wmk_status status = set_seed(drawn, seed);
     if (status != WMK_OK) {
         wmk_key_free(drawn);
@@ -190,6 +192,7 @@ void wmk_key_free(wmk_key *key)
     if (!key) return;
     sodium_free(key->secret); /* wipes; takes NULL */
     frame_release(key->frame);
+    free(key->timestamp);
     free(key);
 }
 
@@ -208,4 +211,11 @@ bool wmk_key_original(const wmk_key *key, uint8_t original[WMK_ORIGINAL_BYTES])
 
 size_t wmk_key_target_count(const wmk_key *key) { return key->target_count; }
 const wmk_target *wmk_key_target(const wmk_key *key, size_t index) { return index < key->target_count ? &key->targets[index] : NULL; }
+
+const uint8_t *wmk_key_timestamp(const wmk_key *key, size_t *bytes)
+{
+    *bytes = key->timestamp_bytes;
+    return key->timestamp;
+}
+
 void wmk_key_id(const wmk_key *key, char id[WMK_KEY_ID_CHARS + 1]) { sodium_bin2hex(id, WMK_KEY_ID_CHARS + 1, key->id, sizeof key->id); }

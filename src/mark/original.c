@@ -162,7 +162,7 @@ wmk_status wmk_views_original(uint8_t original[WMK_ORIGINAL_BYTES], const wmk_ke
             return wmk_fail(WMK_ERROR_MISSING, "tensor %s is missing: the digest of the original needs all targets",
                             wmk_view_name(key, views, t));
     WMK_TRY(wmk_alloc(&place, key->target_count, sizeof *place));
-    wmk_status status = wmk_places_make(place, key, views, NULL);
+    wmk_status status = wmk_places_make(place, key, views, NULL, NULL);
     hash_begin(&all, "weightmark orig2");
     for (size_t t = 0; status == WMK_OK && t < key->target_count; t++)
         status = hash_target(&all, &views[t], &place[t], traffic);

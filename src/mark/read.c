@@ -21,6 +21,7 @@ static wmk_status make_reading(wmk_reading **out, uint32_t T, const wmk_vector *
     r->T = T;
     r->weights_read = vector->weights_read;
     r->weights_missing = vector->weights_missing;
+    r->weights_lost = vector->weights_lost;
     /* In a marked model the bits that are read are b: one block of secrets, which begins with y. */
     wmk_status status = wmk_secret_alloc(&r->y, T, 2 * sizeof *r->y + 2);
     if (status != WMK_OK) {
@@ -141,7 +142,8 @@ static void visit_deal(void *payload, uint32_t chunk, const wmk_block *block)
 {
     const deal_sums *to = payload;
     for (size_t s = 0; s < block->strips; s++)
-        wmk_deal_row(to->sum + chunk * to->deals, block->value + s * block->length, block->inverse, block->deal + s * block->length, block->length);
+        wmk_deal_row(to->sum + chunk * to->deals, block->value + s * block->length, wmk_factor_from(block->inverse, s * block->length),
+                     block->deal + s * block->length, block->length);
 }
 
 typedef struct mean_call {
@@ -161,7 +163,7 @@ static void deal_mean(void *argument)
     for (uint64_t column = 0; column < vector->m; column += RUN) {
         size_t n = vector->m - column < RUN ? (size_t)(vector->m - column) : RUN;
         wmk_x_deal(key, column, n, deal);
-        wmk_deal_row(call->sum, vector->mean + column, (wmk_factor){&one, true}, deal, n);
+        wmk_deal_row(call->sum, vector->mean + column, (wmk_factor){&one, true, false}, deal, n);
     }
 }
 

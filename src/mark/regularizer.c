@@ -75,6 +75,30 @@ done:
     return status;
 }
 
+/* Room for the input channels' factors of one target. */
+static wmk_status open_balanced(struct wmk_balanced_target *b, const wmk_tensor_view *view, const wmk_place *place)
+{
+    uint64_t *position = NULL;
+    if (place->per_filter > WMK_BALANCE_FILTER_MAX) return WMK_OK;
+    WMK_TRY(wmk_balance_create(&b->balance, view, place));
+    WMK_TRY(wmk_alloc(&b->channel, place->channels, sizeof *b->channel));
+    WMK_TRY(wmk_alloc(&b->channel_of, place->per_filter, sizeof *b->channel_of));
+    WMK_TRY(wmk_alloc(&b->factor, place->per_filter, sizeof *b->factor));
+    WMK_TRY(wmk_alloc(&position, place->per_filter, sizeof *position));
+    wmk_place_positions(place, position);
+    for (uint64_t p = 0; p < place->per_filter; p++) b->channel_of[p] = (uint32_t)(position[p] % place->channels);
+    free(position);
+    return WMK_OK;
+}
+
+static void close_balanced(struct wmk_balanced_target *b)
+{
+    wmk_balance_free(b->balance);
+    free(b->channel);
+    free(b->channel_of);
+    free(b->factor);
+}
+
 static wmk_status check_views(const wmk_key *key, const wmk_tensor_view *weights)
 {
     for (size_t t = 0; t < key->target_count; t++) {
@@ -95,7 +119,7 @@ static wmk_status fill(wmk_regularizer *r, const wmk_tensor_view *weights)
     WMK_TRY(wmk_alloc(&r->views, r->count, sizeof *r->views));
     memcpy(r->views, weights, r->count * sizeof *r->views);
     WMK_TRY(wmk_alloc(&r->place, r->count, sizeof *r->place));
-    WMK_TRY(wmk_places_make(r->place, r->key, r->views, &filters));
+    WMK_TRY(wmk_places_make(r->place, r->key, r->views, &filters, NULL));
     WMK_TRY(wmk_secret_alloc(&r->b, T, 1));
     wmk_key_bits(r->key, r->b);
     WMK_TRY(wmk_secret_alloc(&r->y, T, sizeof *r->y));
@@ -108,6 +132,8 @@ static wmk_status fill(wmk_regularizer *r, const wmk_tensor_view *weights)
     else
         WMK_TRY(wmk_alloc(&r->squares, filters, sizeof *r->squares));
     WMK_TRY(wmk_alloc(&r->inverse, r->mean ? r->count : filters, sizeof *r->inverse));
+    if (r->key->carrier == WMK_CARRIER_BALANCED) WMK_TRY(wmk_alloc(&r->balanced, r->count, sizeof *r->balanced));
+    for (size_t t = 0; r->balanced != NULL && t < r->count; t++) WMK_TRY(open_balanced(&r->balanced[t], &r->views[t], &r->place[t]));
     WMK_TRY(wmk_alloc(&column, r->m, sizeof *column));
     wmk_status status = map_slots(r, column);
     if (status == WMK_OK) status = r->key->scheme == WMK_SCHEME_RANDOM ? keep_random(r, &column) : keep_rows(r, column);
@@ -146,6 +172,8 @@ void wmk_regularizer_free(wmk_regularizer *r)
     wmk_secret_free(r->diff_w);
     wmk_secret_free(r->diff_mean);
     free(r->squares);
+    for (size_t t = 0; r->balanced != NULL && t < r->count; t++) close_balanced(&r->balanced[t]);
+    free(r->balanced);
     free(r->inverse);
     wmk_secret_free(r->y);
     free(r->length);

@@ -3,7 +3,7 @@
 #ifndef WMK_MARK_REGULARIZER_H
 #define WMK_MARK_REGULARIZER_H
 
-#include "mark/carrier.h"
+#include "mark/carrier_balance.h"
 
 #define WMK_X_KEPT_MAX ((uint64_t)1 << 26) /* elements of X kept in memory (256 MiB); more are made anew in each step */
 
@@ -20,7 +20,13 @@ struct wmk_regularizer {
     double *w;                        /* [m] */
     double *diff_w;                   /* [m] dE_R/dw */
     float *diff_mean;                 /* [m] what every filter's gradient gets; carrier mean */
-    double *squares;                  /* [filters] carrier weights */
+    double *squares;                  /* [filters] carriers weights and balanced; balanced: RMS */
+    struct wmk_balanced_target {      /* [count] carrier balanced, else NULL */
+        wmk_balance *balance;         /* NULL: filters so long that the target is read as carrier weights */
+        double *channel;              /* [channels] */
+        uint32_t *channel_of;         /* [per_filter] of a position in the view's order */
+        double *factor;               /* [per_filter] of that channel */
+    } * balanced;
     double *inverse;                  /* mean: [count], weights: [filters]; 1 / RMS, or 1 */
     double *y, *length, *coefficient; /* [T] X_j . w; ||w restricted||, 1 when raw; dE_R / d(X_j . w) */
     /* scheme random */

@@ -15,6 +15,9 @@
 
 /* ---- w ---------------------------------------------------------------------------------------------------------------------------- */
 
+/* Whether the input channels of target t have factors of their own. */
+static bool has_channels(const wmk_regularizer *r, size_t t) { return r->balanced != NULL && r->balanced[t].balance != NULL; }
+
 /* Target t's mean over filters, over its RMS unless raw; false when a weight is not finite. */
 static bool take_mean(wmk_regularizer *r, size_t t)
 {
@@ -32,28 +35,50 @@ static bool take_mean(wmk_regularizer *r, size_t t)
     return isfinite(squares);
 }
 
-/* Target t's weights, each over its filter's RMS. */
-static bool take_weights(wmk_regularizer *r, size_t t)
+/* The filters' factors of target t; false when a weight is not finite. */
+static bool take_filters(wmk_regularizer *r, size_t t)
 {
     const wmk_place *place = &r->place[t];
     double *squares = r->squares + place->filter, *inverse = r->inverse + place->filter;
+    if (has_channels(r, t)) {
+        const struct wmk_balanced_target *b = &r->balanced[t];
+        uint64_t lost = wmk_balance_compute(b->balance, b->channel, NULL, squares, inverse, NULL);
+        for (uint64_t p = 0; p < place->per_filter; p++) b->factor[p] = b->channel[b->channel_of[p]];
+        return lost == 0;
+    }
     wmk_view_filter_squares(&r->views[t], place, squares, NULL);
     bool finite = true;
     for (uint64_t f = 0; f < place->filters; f++) {
         finite = finite && isfinite(squares[f]);
         inverse[f] = squares[f] > 0 ? 1 / sqrt(squares[f] / (double)place->per_filter) : 0;
     }
+    return finite;
+}
+
+/* Target t's weights, each times its filter's factor and, for carrier balanced, its input channel's. */
+static bool take_weights(wmk_regularizer *r, size_t t)
+{
+    const wmk_place *place = &r->place[t];
+    const double *inverse = r->inverse + place->filter, *factor = has_channels(r, t) ? r->balanced[t].factor : NULL;
     const float *weights = r->views[t].data;
     double *w = r->w + place->column;
+    bool finite = take_filters(r, t);
     if (place->inner == 1) {
 #pragma omp parallel for schedule(static) if (place->outer * place->filters > LARGE)
-        for (uint64_t u = 0; u < place->outer; u++)
-            for (uint64_t f = 0; f < place->filters; f++) w[u * place->filters + f] = weights[u * place->filters + f] * inverse[f];
+        for (uint64_t u = 0; u < place->outer; u++) {
+            double by = factor != NULL ? factor[u] : 1;
+            for (uint64_t f = 0; f < place->filters; f++) w[u * place->filters + f] = weights[u * place->filters + f] * (inverse[f] * by);
+        }
         return finite;
     }
 #pragma omp parallel for schedule(static) if (place->filters * place->per_filter > LARGE)
-    for (uint64_t run = 0; run < place->outer * place->filters; run++)
-        for (uint64_t q = 0; q < place->inner; q++) w[run * place->inner + q] = weights[run * place->inner + q] * inverse[run % place->filters];
+    for (uint64_t run = 0; run < place->outer * place->filters; run++) {
+        const float *from = weights + run * place->inner;
+        double *to = w + run * place->inner, by = inverse[run % place->filters];
+        const double *each = factor != NULL ? factor + run / place->filters * place->inner : NULL;
+        for (uint64_t q = 0; q < place->inner && each == NULL; q++) to[q] = from[q] * by;
+        for (uint64_t q = 0; q < place->inner && each != NULL; q++) to[q] = from[q] * (by * each[q]);
+    }
     return finite;
 }
 
@@ -204,16 +229,22 @@ static void add_weights(wmk_regularizer *r, size_t t, float *gradient)
 {
     const wmk_place *place = &r->place[t];
     const double *diff = r->diff_w + place->column, *inverse = r->inverse + place->filter;
+    const double *factor = has_channels(r, t) ? r->balanced[t].factor : NULL;
     if (place->inner == 1) {
 #pragma omp parallel for schedule(static) if (place->outer * place->filters > LARGE)
-        for (uint64_t u = 0; u < place->outer; u++)
-            for (uint64_t f = 0; f < place->filters; f++) gradient[u * place->filters + f] += (float)(diff[u * place->filters + f] * inverse[f]);
+        for (uint64_t u = 0; u < place->outer; u++) {
+            double by = factor != NULL ? factor[u] : 1;
+            for (uint64_t f = 0; f < place->filters; f++) gradient[u * place->filters + f] += (float)(diff[u * place->filters + f] * (inverse[f] * by));
+        }
         return;
     }
 #pragma omp parallel for schedule(static) if (place->filters * place->per_filter > LARGE)
     for (uint64_t run = 0; run < place->outer * place->filters; run++) {
-        double per = inverse[run % place->filters];
-        for (uint64_t q = run * place->inner; q < (run + 1) * place->inner; q++) gradient[q] += (float)(diff[q] * per);
+        double by = inverse[run % place->filters];
+        const double *from = diff + run * place->inner, *each = factor != NULL ? factor + run / place->filters * place->inner : NULL;
+        float *to = gradient + run * place->inner;
+        for (uint64_t q = 0; q < place->inner && each == NULL; q++) to[q] += (float)(from[q] * by);
+        for (uint64_t q = 0; q < place->inner && each != NULL; q++) to[q] += (float)(from[q] * (by * each[q]));
     }
 }
 

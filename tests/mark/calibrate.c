@@ -61,7 +61,7 @@ static int parse(arguments *a, int count, char **word)
     return a->model != NULL && a->keys > 0 ? 0 : usage();
 }
 
-#define ROWS 108 /* 12 kinds of key (four schemes, two carriers, bits all one too with random and partition), three of evidence, three levels */
+#define ROWS 162 /* 18 kinds of key (four schemes, three carriers, bits all one too with random and partition), three of evidence, three levels */
 
 /* Prints the rows of one kind of key; true when none is beyond chance among all ROWS. */
 static bool print_rows(const wmk_key *key, const calibration *c)
@@ -91,6 +91,7 @@ static int one_kind(const arguments *a, const wmk_targets *targets, const wmk_te
     o.bits = a->bits;
     o.ones = ones;
     o.seed = seed;
+    o.created = 1;
     o.targets = targets->target;
     o.target_count = targets->count;
     wmk_key *key = NULL;
@@ -128,7 +129,7 @@ int main(int argc, char **argv)
     for (size_t t = 0; t < targets.count; t++) views[t] = wmk_model_find(model, targets.target[t].name)->view;
     printf("scheme,carrier,ones,evidence,p_is,level,keys,below,rate,expected,low_99,high_99,inside_99\n");
     for (int s = WMK_SCHEME_DIRECT; s <= WMK_SCHEME_PARTITION && result == 0; s++)
-        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS && result == 0; c++)
+        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED && result == 0; c++)
             for (int ones = 0; ones <= (s >= WMK_SCHEME_RANDOM) && result == 0;
                  ones++) /* direct and diff with fixed bits: p is empirical by itself */
                 if ((a.scheme == 0 || a.scheme == s) && (a.carrier == 0 || a.carrier == c))

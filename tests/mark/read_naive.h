@@ -183,40 +183,157 @@ static inline wmk_key *naive_key(const naive_set *set, wmk_scheme scheme, wmk_ca
     return key;
 }
 
-/* w [M] of the tensors whose view has data. rms: of each filter of all targets, or of each target's mean; may be NULL. */
-static inline double *naive_w(const naive_set *set, wmk_carrier carrier, uint64_t m, double *rms)
+/* What carrier balanced divides one tensor's filters and input channels by: w = value 2^-a[i] / (r[o] c[i]). */
+typedef struct naive_balance {
+    int *a;    /* [I] */
+    double *r; /* [O] */
+    double *c; /* [I] */
+} naive_balance;
+
+static inline int naive_compare(const void *a, const void *b) { return (*(const int *)a > *(const int *)b) - (*(const int *)a < *(const int *)b); }
+
+/* Of `list` [n]: the mean rounded down, or the element at (n - 1) / 2 when sorted; 0 of nothing. */
+static inline int naive_middle(int *list, size_t n, bool median)
 {
-    double *w = calloc(m, sizeof *w);
-    size_t column = 0, factor = 0;
+    long long sum = 0;
+    if (n == 0) return 0;
+    qsort(list, n, sizeof *list, naive_compare);
+    for (size_t i = 0; i < n; i++) sum += list[i];
+    return median ? list[(n - 1) / 2] : (int)floor((double)sum / (double)n);
+}
+
+/* Steps 2 and 3 of docs/spec.md, "a, r, c of balanced", over value [P][O]: the channels' exponents a, less b, or the sampled filters' b, less a. */
+static inline void naive_exponents(const naive_tensor *t, const double *value, int *a, int *b, size_t K, bool filters, bool median)
+{
+    size_t O = t->extent[4], P = naive_size(t) / O, I = t->extent[3];
+    int *list = malloc(P * K * sizeof *list);
+    for (size_t g = 0; g < (filters ? K : I); g++) {
+        size_t n = 0;
+        for (size_t k = filters ? g : 0; k < (filters ? g + 1 : K); k++)
+            for (size_t p = filters ? 0 : g; p < P; p += filters ? 1 : I) {
+                double v = value[p * O + k * O / K];
+                int e = v != 0 ? ilogb(v) : 0;
+                if (v != 0) list[n++] = (e < -1022 ? -1022 : e) - (filters ? a[p % I] : b[k]);
+            }
+        *(filters ? &b[g] : &a[g]) = naive_middle(list, n, median);
+    }
+    free(list);
+}
+
+static inline void naive_balance_free(naive_balance *f)
+{
+    free(f->a);
+    free(f->r);
+    free(f->c);
+}
+
+/* Steps 1 to 3: a of `f` and nothing else. */
+static inline void naive_start(naive_balance *f, const naive_tensor *t, const double *value)
+{
+    size_t O = t->extent[4], P = naive_size(t) / O, K = ((size_t)1 << 22) / P;
+    K = K < 16 ? 16 : K > 256 ? 256 : K;
+    K = K < O ? K : O;
+    int *b = calloc(K, sizeof *b);
+    naive_exponents(t, value, f->a, b, K, false, false);
+    naive_exponents(t, value, f->a, b, K, true, true);
+    naive_exponents(t, value, f->a, b, K, false, true);
+    free(b);
+}
+
+/* A copy of a tensor's values with 0 for each number that is none: NaN, infinities, and all of a filter (carrier mean: of a column) whose
+ * sum of squares overflows. *none: how many were not 0 and became so. f: its a is set for balanced, where squares are those of 2^-a W. */
+static inline double *naive_finite(const naive_tensor *t, wmk_carrier carrier, naive_balance *f, uint64_t *none)
+{
+    bool mean = carrier == WMK_CARRIER_MEAN;
+    size_t O = t->extent[4], P = naive_size(t) / O, I = t->extent[3], groups = mean ? P : O, each = P * O / groups;
+    double *value = malloc(P * O * sizeof *value);
+    *f = (naive_balance){calloc(I, sizeof *f->a), calloc(O, sizeof *f->r), calloc(I, sizeof *f->c)};
+    *none = 0;
+    for (size_t k = 0; k < P * O; k++) {
+        value[k] = isfinite(t->value[k]) ? t->value[k] : 0;
+        *none += !isfinite(t->value[k]);
+    }
+    if (carrier == WMK_CARRIER_BALANCED) naive_start(f, t, value);
+    for (size_t g = 0; g < groups; g++) {
+        double sum = 0;
+        for (size_t n = 0; n < each; n++) {
+            size_t k = mean ? g * O + n : n * O + g;
+            sum += pow(ldexp(value[k], -f->a[k / O % I]), 2);
+        }
+        for (size_t n = 0; n < each && !isfinite(sum); n++) {
+            size_t k = mean ? g * O + n : n * O + g;
+            *none += value[k] != 0;
+            value[k] = 0;
+        }
+    }
+    return value;
+}
+
+/* Steps 4 and 5: r and c of `f`, whose a is known. */
+static inline void naive_factors(naive_balance *f, const naive_tensor *t, const double *value)
+{
+    size_t O = t->extent[4], P = naive_size(t) / O, I = t->extent[3];
+    for (size_t k = 0; k < P * O; k++) f->r[k % O] += pow(ldexp(value[k], -f->a[k / O % I]), 2) / (double)P;
+    for (size_t o = 0; o < O; o++) f->r[o] = sqrt(f->r[o]);
+    for (size_t k = 0; k < P * O; k++)
+        if (f->r[k % O] > 0) f->c[k / O % I] += pow(ldexp(value[k], -f->a[k / O % I]) / f->r[k % O], 2) * (double)I / (double)(P * O);
+    for (size_t i = 0; i < I; i++) f->c[i] = sqrt(f->c[i]);
+}
+
+/* w and divisors of one tensor over single weights, [P O] each. */
+static inline void naive_single(const naive_tensor *t, wmk_carrier carrier, naive_balance *f, const double *value, double *w, double *divisor)
+{
+    size_t O = t->extent[4], P = naive_size(t) / O, I = t->extent[3];
+    double *square = calloc(O, sizeof *square);
+    for (size_t k = 0; k < P * O; k++) square[k % O] += value[k] * value[k];
+    naive_factors(f, t, value);
+    for (size_t k = 0; k < P * O; k++) {
+        size_t o = k % O, i = k / O % I;
+        if (carrier == WMK_CARRIER_WEIGHTS) {
+            divisor[k] = sqrt(square[o] / (double)P);
+            w[k] = divisor[k] > 0 ? value[k] / divisor[k] : 0;
+        } else {
+            divisor[k] = ldexp(f->r[o] * f->c[i], f->a[i]);
+            w[k] = f->r[o] * f->c[i] > 0 ? ldexp(value[k], -f->a[i]) / (f->r[o] * f->c[i]) : 0;
+        }
+    }
+    free(square);
+}
+
+/* w [M] of the tensors whose view has data. divisor: NULL, or [M] what each column was divided by. */
+static inline double *naive_w(const naive_set *set, wmk_carrier carrier, uint64_t m, double *divisor)
+{
+    double *w = calloc(m, sizeof *w), *mine = calloc(m, sizeof *mine);
+    size_t column = 0;
     for (size_t k = 0; k < set->count; k++) {
         const naive_tensor *t = &set->tensor[k];
-        size_t O = t->extent[4], P = naive_size(t) / O;
-        bool there = set->view[k].data != NULL;
-        if (carrier == WMK_CARRIER_WEIGHTS) {
-            for (size_t o = 0; o < O; o++) {
-                double sum = 0;
-                for (size_t p = 0; p < P; p++) sum += t->value[p * O + o] * t->value[p * O + o];
-                double root = sqrt(sum / P);
-                if (rms) rms[factor++] = root;
-                for (size_t p = 0; there && root > 0 && p < P; p++) w[column + p * O + o] = t->value[p * O + o] / root;
-            }
-            column += P * O;
-            continue;
-        }
-        double sum = 0;
-        for (size_t p = 0; there && p < P; p++) {
-            for (size_t o = 0; o < O; o++) w[column + p] += t->value[p * O + o];
+        size_t O = t->extent[4], P = naive_size(t) / O, columns = carrier == WMK_CARRIER_MEAN ? P : P * O;
+        uint64_t none;
+        naive_balance f;
+        double *value = naive_finite(t, carrier, &f, &none), sum = 0;
+        if (set->view[k].data && carrier != WMK_CARRIER_MEAN) naive_single(t, carrier, &f, value, w + column, mine + column);
+        for (size_t p = 0; set->view[k].data && carrier == WMK_CARRIER_MEAN && p < P; p++) {
+            for (size_t o = 0; o < O; o++) w[column + p] += value[p * O + o];
             w[column + p] /= O;
             sum += w[column + p] * w[column + p];
         }
         double root = set->count == 1 ? 1 : sqrt(sum / P);
-        if (rms) rms[factor++] = root;
-        for (size_t p = 0; root > 0 && p < P; p++) w[column + p] /= root;
-        column += P;
+        for (size_t p = 0; carrier == WMK_CARRIER_MEAN && p < P; p++) {
+            mine[column + p] = root;
+            if (root > 0) w[column + p] /= root;
+        }
+        column += columns;
+        naive_balance_free(&f);
+        free(value);
     }
     assert_true(column == m);
+    if (divisor) memcpy(divisor, mine, m * sizeof *mine);
+    free(mine);
     return w;
 }
+
+/* Whether y_j is in units of l_j: all but the paper's one raw mean. */
+static inline bool naive_is_normalized(const naive_set *set, wmk_carrier carrier) { return carrier != WMK_CARRIER_MEAN || set->count > 1; }
 
 /* y, score [T] */
 static inline void naive_read(const wmk_key *key, const double *w, bool normalized, double *y, double *score, uint8_t *erased)

@@ -29,7 +29,7 @@ static void check(const naive_set *set, wmk_scheme scheme, wmk_carrier carrier, 
 
 static void check_all(const naive_set *set, uint32_t mean_bits, uint32_t weight_bits, uint32_t keys)
 {
-    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
         uint32_t bits = c == WMK_CARRIER_MEAN ? mean_bits : weight_bits;
         for (int s = WMK_SCHEME_DIRECT; s <= WMK_SCHEME_PARTITION; s++) check(set, (wmk_scheme)s, (wmk_carrier)c, bits, false, keys);
         check(set, WMK_SCHEME_RANDOM, (wmk_carrier)c, bits, true, keys);

@@ -35,7 +35,7 @@ static double margin_for(wmk_scheme scheme, bool normalized)
 static void embed_and_check(naive_set *set, wmk_scheme scheme, wmk_carrier carrier, uint32_t bits, bool in_place, double margin)
 {
     wmk_key *key = naive_key(set, scheme, carrier, bits, false, (uint8_t)(scheme + 7 * carrier));
-    bool normalized = carrier == WMK_CARRIER_WEIGHTS || set->count > 1;
+    bool normalized = naive_is_normalized(set, carrier);
     uint64_t M = wmk_key_m(key);
     double *s = naive_signs(key), *y = calloc(bits, sizeof *y), *score = calloc(bits, sizeof *score), *old[NAIVE_MAX];
     uint8_t *erased = calloc(bits, 1);
@@ -100,8 +100,8 @@ static void margins_hold_as_stored(void **state)
         naive_set_layout(&set, 0, layouts[k], types[k], 0);
         for (int more = 0; more < 2; more++) {
             for (int s = 0; s < 4; s++)
-                for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
-                    bool normalized = c == WMK_CARRIER_WEIGHTS || set.count > 1;
+                for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
+                    bool normalized = naive_is_normalized(&set, (wmk_carrier)c);
                     double margin = margin_for(schemes[s], normalized);
                     /* rows of single weights, and those of a filter of zeros, could not be turned: a set without zeros for them */
                     if (normalized && s < 2) {
@@ -345,7 +345,7 @@ static void what_cannot_be(void **state)
     memset(none.tensor[0].value, 0, naive_size(&none.tensor[0]) * sizeof(double));
     naive_set_layout(&none, 0, "OI", WMK_F32, 0);
     for (int s = 2; s < 4; s++)
-        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
             key = naive_key(&none, schemes[s], (wmk_carrier)c, 4, false, 1);
             options = (wmk_embed_options)WMK_EMBED_OPTIONS_INIT;
             assert_fails(wmk_mark_embed(key, none.view, &out, &options, NULL), WMK_ERROR_NUMERIC, "zeros");
@@ -367,7 +367,7 @@ static void change_beyond_the_type(void **state)
     void *out = stored;
     wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
     options.margin = 2;
-    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
         wmk_key *key = naive_key(&set, WMK_SCHEME_PARTITION, (wmk_carrier)c, 4, false, 1);
         assert_fails(wmk_mark_embed(key, set.view, &out, &options, NULL), WMK_ERROR_NUMERIC, "does not fit the stored type: tensor layer0: element");
         wmk_key_free(key);

@@ -15,6 +15,7 @@ static wmk_key *partition_key(const wmk_target *targets, size_t count, uint32_t 
     made.targets = targets;
     made.target_count = count;
     made.seed = seed;
+    made.created = 1;
     wmk_key *key;
     assert_ok(wmk_key_create(&key, &made));
     return key;

@@ -7,6 +7,7 @@ static wmk_key *make_key(uint32_t T, wmk_scheme scheme, bool ones, uint64_t m)
     wmk_key_options o = WMK_KEY_OPTIONS_INIT;
     uint8_t seed[WMK_SEED_BYTES] = {7};
     o.seed = seed;
+    o.created = 1;
     o.bits = T;
     o.scheme = scheme;
     o.ones = ones;

@@ -41,9 +41,11 @@ static void test_getters(void **state)
     assert_int_equal(wmk_key_carrier(key), WMK_CARRIER_MEAN);
     assert_int_equal(wmk_key_bit_count(key), 256);
     assert_int_equal(wmk_key_m(key), 16 * 9 + 256);
-    assert_true(wmk_key_lambda(key) == 0.01);
     assert_false(wmk_key_ones(key));
     assert_int_equal(wmk_key_created(key), 1700000000);
+    uint8_t original[WMK_ORIGINAL_BYTES] = {1};
+    assert_false(wmk_key_original(key, original));
+    for (int i = 0; i < WMK_ORIGINAL_BYTES; i++) assert_int_equal(original[i], 0);
     assert_int_equal(wmk_key_target_count(key), 2);
     assert_string_equal(wmk_key_target(key, 0)->name, "conv");
     assert_string_equal(wmk_key_target(key, 1)->layout, "OI");
@@ -55,12 +57,15 @@ static void test_getters(void **state)
     options.carrier = WMK_CARRIER_WEIGHTS;
     options.created = 0;
     options.seed = NULL;
+    options.original = seed_a;
     wmk_key *other;
     assert_ok(wmk_key_create(&key, &options));
     assert_ok(wmk_key_create(&other, &options));
     assert_int_equal(wmk_key_m(key), 64 * 16 * 9 + 2560);
     assert_true(wmk_key_created(key) > 1700000000);
     assert_memory_not_equal(key->secret->seed, other->secret->seed, WMK_SEED_BYTES);
+    assert_true(wmk_key_original(key, original));
+    assert_memory_equal(original, seed_a, sizeof original);
     wmk_key_free(key);
     wmk_key_free(other);
     wmk_key_free(NULL);
@@ -125,12 +130,9 @@ static void test_refusals(void **state)
     REFUSED(struct_size--, WMK_ERROR_ARGUMENT, "WMK_KEY_OPTIONS_INIT");
     REFUSED(scheme = (wmk_scheme)0, WMK_ERROR_ARGUMENT, "scheme 0");
     REFUSED(scheme = (wmk_scheme)5, WMK_ERROR_ARGUMENT, "scheme 5");
-    REFUSED(carrier = (wmk_carrier)3, WMK_ERROR_ARGUMENT, "carrier 3");
+    REFUSED(carrier = (wmk_carrier)4, WMK_ERROR_ARGUMENT, "carrier 4");
     REFUSED(bits = 0, WMK_ERROR_ARGUMENT, "T = 0");
     REFUSED(bits = WMK_BITS_MAX + 1, WMK_ERROR_ARGUMENT, "T = 16385");
-    REFUSED(lambda = -1e-9, WMK_ERROR_ARGUMENT, "lambda");
-    REFUSED(lambda = NAN, WMK_ERROR_ARGUMENT, "lambda");
-    REFUSED(lambda = INFINITY, WMK_ERROR_ARGUMENT, "lambda");
     REFUSED(created = -1, WMK_ERROR_ARGUMENT, "1970");
 
     /* M = 576 */
@@ -166,12 +168,10 @@ static void test_id(void **state)
     assert_int_equal(strspn(base, "0123456789abcdef"), WMK_KEY_ID_CHARS);
     id_of(id, &options);
     assert_string_equal(id, base);
-    options.lambda = 0;
-    char zero[WMK_KEY_ID_CHARS + 1];
-    id_of(zero, &options);
-    options.lambda = -0.0;
+    const uint8_t zeros[WMK_ORIGINAL_BYTES] = {0}; /* no original */
+    options.original = zeros;
     id_of(id, &options);
-    assert_string_equal(id, zero);
+    assert_string_equal(id, base);
 
 #define CHANGES_ID(change)                                                                                                                           \
     do {                                                                                                                                             \
@@ -189,8 +189,8 @@ static void test_id(void **state)
     CHANGES_ID(options.scheme = WMK_SCHEME_PARTITION);
     CHANGES_ID(options.carrier = WMK_CARRIER_WEIGHTS);
     CHANGES_ID(options.bits++);
-    CHANGES_ID(options.lambda = 0.0100000000000000019);
     CHANGES_ID(options.ones = true);
+    CHANGES_ID(options.original = seed_a);
     CHANGES_ID(options.created++);
     CHANGES_ID(options.target_count = 1);
     CHANGES_ID(t[1].name = "fd");
@@ -220,19 +220,129 @@ static void test_bits(void **state)
     assert_true(abs(2 * ones - WMK_BITS_MAX) < 5 * 128); /* five deviations of a fair coin */
     assert_int_equal(b[WMK_BITS_MAX], 0xaa);
 
-    options.bits = 13; /* bits do not depend on T */
-    few[13] = 0xaa;
-    assert_ok(wmk_key_create(&key, &options));
-    wmk_key_bits(key, few);
-    wmk_key_free(key);
-    assert_memory_equal(few, b, 13);
-    assert_int_equal(few[13], 0xaa);
+    options.bits = 13;
+    for (int fixed = 0; fixed < 2; fixed++) {
+        few[13] = 0xaa;
+        options.ones = fixed;
+        assert_ok(wmk_key_create(&key, &options));
+        wmk_key_bits(key, few);
+        wmk_key_free(key);
+        for (int j = 0; j < 13; j++) assert_true(few[j] == 1 || (!fixed && few[j] == 0));
+        assert_int_equal(few[13], 0xaa);
+    }
+}
 
-    options.ones = true;
-    assert_ok(wmk_key_create(&key, &options));
-    wmk_key_bits(key, few);
-    wmk_key_free(key);
-    for (int j = 0; j < 13; j++) assert_int_equal(few[j], 1);
+enum { PART_BITS = 512, PART_COLUMNS = 12 * 10 * 9 + 16 * 10 };
+
+/* Everything that follows from a key: its bits as +1 and -1, and X as a sequence that says which columns a row has and with which sign. */
+typedef struct draw_of_key {
+    double b[PART_BITS];
+    double x[PART_BITS * PART_COLUMNS];
+} draw_of_key;
+
+static void draw(draw_of_key *to, const wmk_key *key)
+{
+    static float row[PART_COLUMNS];
+    uint8_t b[PART_BITS];
+    uint32_t T = wmk_key_bit_count(key);
+    assert_int_equal(wmk_key_m(key), PART_COLUMNS);
+    memset(to, 0, sizeof *to);
+    wmk_key_bits(key, b);
+    for (uint32_t j = 0; j < T; j++) {
+        to->b[j] = b[j] ? 1 : -1;
+        assert_ok(wmk_key_x(key, j, 0, PART_COLUMNS, row));
+        for (size_t i = 0; i < PART_COLUMNS; i++) to->x[j * PART_COLUMNS + i] = (double)row[i];
+    }
+}
+
+/* Pearson's r of two sequences without a mean, times sqrt(terms of it that are not 0): about N(0,1) for independent ones. */
+static double likeness(const double *a, const double *b, size_t n)
+{
+    double ab = 0, squares = 0;
+    for (size_t i = 0; i < n; i++) {
+        ab += a[i] * b[i];
+        squares += a[i] * a[i] * b[i] * b[i];
+    }
+    return squares > 0 ? ab / sqrt(squares) : 0;
+}
+
+/* Rule R1: whoever changes any one part of a key draws all of b and X anew. The likeness of two keys' b and X is that of strangers, in all of X and at
+ * each place: no row keeps its values (of floats a few are alike by chance). */
+static void assert_strangers(const wmk_key *key, const draw_of_key *base, const char *change)
+{
+    static draw_of_key other;
+    draw(&other, key);
+    uint32_t T = wmk_key_bit_count(key);
+    bool is_random = wmk_key_scheme(key) == WMK_SCHEME_RANDOM;
+    double b = wmk_key_ones(key) ? 0 : likeness(other.b, base->b, T), x = likeness(other.x, base->x, (size_t)T * PART_COLUMNS);
+    if (fabs(b) > 5 || fabs(x) > 5) fail_msg("%s: likeness of b %g, of X %g deviations", change, b, x);
+    size_t same = 0, both = 0;
+    for (size_t i = 0; i < (size_t)T * PART_COLUMNS; i++) {
+        both += other.x[i] != 0 && base->x[i] != 0;
+        same += other.x[i] != 0 && other.x[i] == base->x[i];
+    }
+    if (is_random && same > 10) fail_msg("%s: %zu of %zu elements of X are the same", change, same, both);
+    /* of a partition each column keeps its row by chance in one of T cases, with the same sign in half of them */
+    if (!is_random && both > PART_COLUMNS / 20) fail_msg("%s: %zu of %d columns are in the row that they were in", change, both, PART_COLUMNS);
+    for (uint32_t j = 0; is_random && j < T; j++) {
+        double row = likeness(other.x + (size_t)j * PART_COLUMNS, base->x + (size_t)j * PART_COLUMNS, PART_COLUMNS);
+        if (fabs(row) > 6) fail_msg("%s: likeness of row %u is %g deviations", change, j, row);
+    }
+}
+
+static wmk_key_options parts_of(const wmk_target *targets, wmk_scheme scheme)
+{
+    wmk_key_options options = options_of(targets, 2);
+    options.scheme = scheme;
+    options.carrier = WMK_CARRIER_WEIGHTS;
+    options.bits = PART_BITS;
+    options.original = seed_a;
+    return options;
+}
+
+static void test_every_part_draws_anew(void **state)
+{
+    (void)state;
+    static draw_of_key base;
+    static const wmk_scheme schemes[] = {WMK_SCHEME_RANDOM, WMK_SCHEME_PARTITION};
+    const wmk_target targets[] = {{"conv", "OIHW", 4, {12, 10, 3, 3}}, {"fc", "OI", 2, {16, 10}}};
+    uint8_t other[WMK_SEED_BYTES]; /* one bit is another; a seed and a digest have the same size */
+    memcpy(other, seed_a, sizeof other);
+    other[31] ^= 0x80;
+    for (int s = 0; s < 2; s++) {
+        wmk_key *key, *redrawn;
+        wmk_target t[2];
+        wmk_key_options options = parts_of(targets, schemes[s]);
+        assert_ok(wmk_key_create(&key, &options));
+        draw(&base, key);
+        assert_ok(wmk_key_redraw(&redrawn, key, other));
+        assert_strangers(redrawn, &base, "redrawn");
+        wmk_key_free(redrawn);
+        wmk_key_free(key);
+#define DRAWS_ANEW(change)                                                                         \
+    do {                                                                                           \
+        memcpy(t, targets, sizeof t);                                                              \
+        options = parts_of(t, schemes[s]);                                                         \
+        change;                                                                                    \
+        assert_ok(wmk_key_create(&key, &options));                                                 \
+        assert_strangers(key, &base, #change);                                                     \
+        wmk_key_free(key);                                                                         \
+    } while (0)
+        DRAWS_ANEW(options.seed = other);
+        DRAWS_ANEW(options.carrier = WMK_CARRIER_BALANCED);
+        DRAWS_ANEW(options.bits--);
+        DRAWS_ANEW(options.ones = true);
+        DRAWS_ANEW(options.created++);
+        DRAWS_ANEW(options.original = NULL);
+        DRAWS_ANEW(options.original = other);
+        DRAWS_ANEW((t[0] = targets[1], t[1] = targets[0]));
+        DRAWS_ANEW(t[0].name = "Conv");
+        DRAWS_ANEW(t[1].name = "fc ");
+        DRAWS_ANEW(memcpy(t[0].layout, "OIWH", 5));
+        DRAWS_ANEW(memcpy(t[1].layout, "OH", 3));
+        DRAWS_ANEW((t[1].shape[0] = 10, t[1].shape[1] = 16));
+        DRAWS_ANEW((t[1].rank = 3, t[1].shape[2] = 1, memcpy(t[1].layout, "OIW", 4)));
+    }
 }
 
 static void test_redraw(void **state)
@@ -270,25 +380,27 @@ static void test_names(void **state)
         assert_ok(wmk_scheme_parse(&back, wmk_scheme_name(s)));
         assert_int_equal(back, s);
     }
-    for (wmk_carrier c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+    for (wmk_carrier c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
         wmk_carrier back;
         assert_ok(wmk_carrier_parse(&back, wmk_carrier_name(c)));
         assert_int_equal(back, c);
     }
     assert_string_equal(wmk_scheme_name((wmk_scheme)0), "unknown");
     assert_string_equal(wmk_scheme_name((wmk_scheme)5), "unknown");
-    assert_string_equal(wmk_carrier_name((wmk_carrier)3), "unknown");
+    assert_string_equal(wmk_carrier_name((wmk_carrier)4), "unknown");
     wmk_scheme s;
     wmk_carrier c;
     assert_fails(wmk_scheme_parse(&s, "Random"), WMK_ERROR_ARGUMENT, "direct, diff, random, partition");
-    assert_fails(wmk_carrier_parse(&c, ""), WMK_ERROR_ARGUMENT, "mean, weights");
+    assert_fails(wmk_carrier_parse(&c, ""), WMK_ERROR_ARGUMENT, "mean, weights, balanced");
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_getters), cmocka_unit_test(test_refusals), cmocka_unit_test(test_id),
-        cmocka_unit_test(test_bits),    cmocka_unit_test(test_redraw),   cmocka_unit_test(test_names),
+        cmocka_unit_test(test_getters), cmocka_unit_test(test_refusals),
+        cmocka_unit_test(test_id),      cmocka_unit_test(test_bits),
+        cmocka_unit_test(test_redraw),  cmocka_unit_test(test_every_part_draws_anew),
+        cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -8,7 +8,7 @@ static const wmk_scheme schemes[] = {WMK_SCHEME_DIRECT, WMK_SCHEME_DIFF, WMK_SCH
 static void compare(const naive_set *set, const wmk_key *key)
 {
     uint32_t T = wmk_key_bit_count(key);
-    bool normalized = wmk_key_carrier(key) == WMK_CARRIER_WEIGHTS || set->count > 1;
+    bool normalized = naive_is_normalized(set, wmk_key_carrier(key));
     double *w = naive_w(set, wmk_key_carrier(key), wmk_key_m(key), NULL);
     double *y = calloc(T, sizeof *y), *score = calloc(T, sizeof *score);
     uint8_t *erased = calloc(T, 1);
@@ -34,8 +34,8 @@ static void compare(const naive_set *set, const wmk_key *key)
 static void compare_all(const naive_set *set, uint32_t bits)
 {
     for (int s = 0; s < 4; s++)
-        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
-            wmk_key *key = naive_key(set, schemes[s], (wmk_carrier)c, bits, false, (uint8_t)(s * 2 + c));
+        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
+            wmk_key *key = naive_key(set, schemes[s], (wmk_carrier)c, bits, false, (uint8_t)(s * 3 + c));
             compare(set, key);
             wmk_key_free(key);
         }
@@ -125,7 +125,7 @@ static void same_bits_for_any_thread_count(void **state)
     naive_add(&set, 1, 1, 1, 300, 130, "OI");
     int threads = omp_get_max_threads();
     for (int s = 0; s < 4; s++)
-        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
             wmk_key *key = naive_key(&set, schemes[s], (wmk_carrier)c, 8, false, 3);
             wmk_reading *one = NULL, *three = NULL;
             omp_set_num_threads(1);
@@ -169,23 +169,8 @@ static void unusable_views(void **state)
     naive_set set = {0};
     naive_add(&set, 1, 3, 3, 20, 40, "OIHW");
     wmk_reading *r = NULL;
-    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
         wmk_key *key = naive_key(&set, WMK_SCHEME_PARTITION, (wmk_carrier)c, 4, false, 1);
-        float bad[] = {NAN, INFINITY, -INFINITY};
-        static const char *const word[] = {"not a number", "infinite", "infinite"};
-        for (int i = 0; i < 3; i++) {
-            naive_set_layout(&set, 0, "OIHW", WMK_F32, 1);
-            memcpy(set.tensor[0].bytes + 4 * 1234, &bad[i], 4);
-            assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_INPUT, "layer0: element 1234");
-            assert_non_null(strstr(wmk_error_message(), word[i]));
-            set.view[0].name = NULL; /* the key's name then stands in */
-            assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_INPUT, "layer0: element 1234");
-            set.view[0].name = "layer0";
-        }
-        naive_set_layout(&set, 0, "OIHW", WMK_F64, 1);
-        double huge = 1e200;
-        memcpy(set.tensor[0].bytes + 8 * 77, &huge, 8);
-        assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_INPUT, "element 77");
         naive_set_layout(&set, 0, "OIHW", WMK_F32, 1);
         set.view[0].shape[1] = 10;
         assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_MISMATCH, "[40, 10, 3, 3], the key was made for OIHW [40, 20, 3, 3]");
@@ -198,6 +183,92 @@ static void unusable_views(void **state)
         wmk_key_free(key);
     }
     naive_free(&set);
+}
+
+/* A key's reading of `set`, whose values hold `lost` numbers that are none, and the plain loops' that leave them out. */
+static void compare_lost(const naive_set *set, wmk_carrier carrier, uint64_t lost)
+{
+    for (int s = 0; s < 4; s++) {
+        wmk_key *key = naive_key(set, schemes[s], carrier, 8, false, (uint8_t)(10 + s));
+        wmk_reading *r = NULL;
+        compare(set, key);
+        assert_ok(wmk_mark_read(&r, key, set->view));
+        assert_int_equal(r->weights_lost, lost);
+        wmk_reading_free(r);
+        wmk_key_free(key);
+    }
+}
+
+/* NaN, infinities, and filters whose squares overflow count as 0, in every layout and carrier, and are counted; the rest is read as ever. */
+static void numbers_that_are_none(void **state)
+{
+    (void)state;
+    static const char *const layouts[] = {"OIHW", "HWIO", "OHWI", "IHWO"};
+    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++)
+        for (int l = 0; l < 4; l++) {
+            naive_set set = {0};
+            naive_add(&set, 1, 3, 3, 6, 9, "OIHW");
+            naive_add(&set, 1, 1, 1, 20, 7, "OI");
+            double *value = set.tensor[0].value;
+            for (size_t k = 0; k < naive_size(&set.tensor[0]); k++) value[k] += 0x1p-12; /* no zeros: all of a filter are lost with it */
+            value[0] = NAN;
+            value[9 + 4] = INFINITY;
+            value[100] = -INFINITY;
+            naive_set_layout(&set, 0, layouts[l], WMK_F32, 0);
+            compare_lost(&set, (wmk_carrier)c, 3);
+            value[18 + 5] = -1e200; /* filter 5, position 2 */
+            naive_set_layout(&set, 0, layouts[l], WMK_F64, 0);
+            compare_lost(&set, (wmk_carrier)c, 3 + (c == WMK_CARRIER_MEAN ? 9 : 54));
+            set.view[1].data = NULL;
+            compare_lost(&set, (wmk_carrier)c, 3 + (c == WMK_CARRIER_MEAN ? 9 : 54));
+            naive_free(&set);
+        }
+}
+
+/* A model that holds nothing else is refused, and told where the first of them is. */
+static void nothing_but_no_numbers(void **state)
+{
+    (void)state;
+    naive_set set = {0};
+    naive_add(&set, 1, 3, 3, 5, 8, "OIHW");
+    naive_add(&set, 1, 1, 1, 20, 7, "OI");
+    for (size_t k = 0; k < naive_size(&set.tensor[0]); k++) set.tensor[0].value[k] = 0;
+    for (size_t k = 0; k < naive_size(&set.tensor[1]); k++) set.tensor[1].value[k] = k % 3 == 1 ? NAN : 0;
+    for (int t = 0; t < 2; t++) naive_set_layout(&set, (size_t)t, set.view[t].layout, WMK_F32, 0);
+    for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
+        wmk_reading *r = NULL;
+        wmk_key *key = naive_key(&set, WMK_SCHEME_PARTITION, (wmk_carrier)c, 4, false, 1);
+        assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_INPUT, "layer1: element 1 is not a number");
+        set.view[1].name = NULL; /* the key's name then stands in */
+        assert_fails(wmk_mark_read(&r, key, set.view), WMK_ERROR_INPUT, "layer1: element 1");
+        set.view[1].name = "layer1";
+        set.view[1].data = NULL; /* zeros alone are no defect */
+        assert_ok(wmk_mark_read(&r, key, set.view));
+        assert_int_equal(r->weights_lost, 0);
+        wmk_reading_free(r);
+        set.view[1].data = set.tensor[1].view.data;
+        wmk_key_free(key);
+    }
+    naive_free(&set);
+}
+
+/* Balanced over channels and filters of very different size, in binary64: each scale by itself is a double, their product may be none. */
+static void scales_far_apart(void **state)
+{
+    (void)state;
+    static const int shift[][3] = {{0, 0, 0}, {100, 0, 0}, {0, 300, 0}, {-200, -200, 0}, {0, 0, -1030}, {0, 0, 480}, {40, 0, -1000}};
+    for (size_t k = 0; k < sizeof shift / sizeof *shift; k++)
+        for (int l = 0; l < 2; l++) {
+            naive_set set = {0};
+            naive_add(&set, 1, 3, 3, 6, 9, "OIHW");
+            for (size_t e = 0; e < naive_size(&set.tensor[0]); e++) {
+                size_t o = e % 9, i = e / 9 % 6;
+                set.tensor[0].value[e] = ldexp(set.tensor[0].value[e], (i % 2 ? shift[k][0] : 0) + (o % 3 ? 0 : shift[k][1]) + shift[k][2]);
+            }
+            naive_set_layout(&set, 0, l ? "HWIO" : "OIHW", WMK_F64, 0);
+            compare_lost(&set, WMK_CARRIER_BALANCED, 0);
+            naive_free(&set);
+        }
 }
 
 /* Missing targets of 2^46 columns before, between and behind what is there: a key's shapes are not time that a reader must spend. */
@@ -290,6 +361,7 @@ static void lengths_that_lost_their_digits(void **state)
         wmk_key_options options = WMK_KEY_OPTIONS_INIT;
         options.bits = 64;
         options.seed = seeds;
+        options.created = 1;
         options.targets = &target;
         options.target_count = 1;
         wmk_key *key;
@@ -317,6 +389,9 @@ int main(void)
         cmocka_unit_test(same_bits_for_any_thread_count),
         cmocka_unit_test(counts_and_erasures),
         cmocka_unit_test(unusable_views),
+        cmocka_unit_test(numbers_that_are_none),
+        cmocka_unit_test(nothing_but_no_numbers),
+        cmocka_unit_test(scales_far_apart),
         cmocka_unit_test(huge_missing_targets),
         cmocka_unit_test(weights_too_small_to_square),
         cmocka_unit_test(lengths_that_lost_their_digits),

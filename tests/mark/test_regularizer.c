@@ -10,9 +10,9 @@ typedef struct model {
     const wmk_key *key;
     bool normalized;
     double kappa;
-    double *rms;    /* held */
-    double *length; /* [T] held */
-    float *x;       /* [T][M] */
+    double *divisor; /* [M] held */
+    double *length;  /* [T] held */
+    float *x;        /* [T][M] */
 } model;
 
 /* w with the factors of `m`, whatever the weights are now. */
@@ -20,24 +20,14 @@ static double *w_held(const model *m)
 {
     const naive_set *set = m->set;
     double *w = calloc(wmk_key_m(m->key), sizeof *w);
-    size_t column = 0, factor = 0;
+    size_t column = 0;
     for (size_t k = 0; k < set->count; k++) {
         const naive_tensor *t = &set->tensor[k];
-        size_t O = t->extent[4], P = naive_size(t) / O;
-        if (wmk_key_carrier(m->key) == WMK_CARRIER_WEIGHTS) {
-            for (size_t p = 0; p < P; p++)
-                for (size_t o = 0; o < O; o++) w[column + p * O + o] = m->rms[factor + o] > 0 ? t->value[p * O + o] / m->rms[factor + o] : 0;
-            column += P * O;
-            factor += O;
-            continue;
-        }
-        for (size_t p = 0; p < P; p++) {
-            for (size_t o = 0; o < O; o++) w[column + p] += t->value[p * O + o];
-            w[column + p] = m->rms[factor] > 0 ? w[column + p] / O / m->rms[factor] : 0;
-        }
-        column += P;
-        factor++;
+        size_t O = t->extent[4], n = naive_size(t), each = wmk_key_carrier(m->key) == WMK_CARRIER_MEAN ? O : 1;
+        for (size_t e = 0; e < n; e++) w[column + e / each] += t->value[e] / (double)each;
+        column += n / each;
     }
+    for (size_t c = 0; c < column; c++) w[c] = m->divisor[c] > 0 ? w[c] / m->divisor[c] : 0;
     return w;
 }
 
@@ -64,10 +54,10 @@ static void hold(model *m)
 {
     uint32_t T = wmk_key_bit_count(m->key);
     uint64_t M = wmk_key_m(m->key);
-    m->rms = calloc(4096, sizeof *m->rms);
+    m->divisor = calloc(M, sizeof *m->divisor);
     m->length = calloc(T, sizeof *m->length);
     m->x = malloc(T * M * sizeof *m->x);
-    double *w = naive_w(m->set, wmk_key_carrier(m->key), M, m->rms);
+    double *w = naive_w(m->set, wmk_key_carrier(m->key), M, m->divisor);
     for (uint32_t j = 0; j < T; j++) {
         assert_ok(wmk_key_x(m->key, j, 0, M, m->x + j * M));
         for (uint64_t c = 0; c < M; c++) m->length[j] += m->x[j * M + c] != 0 ? w[c] * w[c] : 0;
@@ -78,8 +68,8 @@ static void hold(model *m)
 
 static void check(naive_set *set, wmk_scheme scheme, wmk_carrier carrier, uint32_t bits)
 {
-    wmk_key *key = naive_key(set, scheme, carrier, bits, false, (uint8_t)(scheme * 2 + carrier));
-    model m = {.set = set, .key = key, .normalized = carrier == WMK_CARRIER_WEIGHTS || set->count > 1, .kappa = 1};
+    wmk_key *key = naive_key(set, scheme, carrier, bits, false, (uint8_t)(scheme * 3 + carrier));
+    model m = {.set = set, .key = key, .normalized = naive_is_normalized(set, carrier), .kappa = 1};
     if (m.normalized) m.kappa = 0.7;
     hold(&m);
     wmk_regularizer *r = NULL;
@@ -130,7 +120,7 @@ static void check(naive_set *set, wmk_scheme scheme, wmk_carrier carrier, uint32
     assert_true(again == sum);
     for (size_t t = 0; t < set->count; t++) free(gradient[t]);
     wmk_regularizer_free(r);
-    free(m.rms);
+    free(m.divisor);
     free(m.length);
     free(m.x);
     wmk_key_free(key);
@@ -145,11 +135,11 @@ static void gradient_is_the_formulas(void **state)
         naive_add(&set, 1, 3, 3, 4, 7, "OIHW");
         naive_set_layout(&set, 0, layouts[l], WMK_F32, 1);
         for (int s = 0; s < 4; s++)
-            for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) check(&set, schemes[s], (wmk_carrier)c, 12);
+            for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) check(&set, schemes[s], (wmk_carrier)c, 12);
         naive_add(&set, 1, 1, 1, 19, 8, "OI");
         naive_set_layout(&set, 1, l % 2 ? "IO" : "OI", WMK_F32, 1);
         for (int s = 0; s < 4; s++)
-            for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) check(&set, schemes[s], (wmk_carrier)c, 12);
+            for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) check(&set, schemes[s], (wmk_carrier)c, 12);
         naive_free(&set);
     }
 }
@@ -164,7 +154,7 @@ static void same_bits_for_any_thread_count(void **state)
     size_t n = naive_size(&set.tensor[0]);
     int threads = omp_get_max_threads();
     for (int s = 0; s < 4; s++)
-        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_WEIGHTS; c++) {
+        for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++) {
             wmk_key *key = naive_key(&set, schemes[s], (wmk_carrier)c, 64, false, 9);
             wmk_regularizer *r = NULL;
             assert_ok(wmk_regularizer_create(&r, key, set.view, 1));
@@ -209,7 +199,7 @@ static void x_made_anew(void **state)
     float *gradient = calloc(n, sizeof *gradient);
     assert_ok(wmk_regularizer_step(r, 1, &gradient, &sum, NULL));
     assert_true(fabs(sum - want) < 1e-9 * want);
-    double *rms = calloc(512, sizeof *rms), *w = naive_w(&set, WMK_CARRIER_WEIGHTS, n, rms), length = 0;
+    double *divisor = calloc(n, sizeof *divisor), *w = naive_w(&set, WMK_CARRIER_WEIGHTS, n, divisor), length = 0;
     for (size_t c = 0; c < n; c++) length += w[c] * w[c];
     length = sqrt(length);
     uint64_t random = 3;
@@ -221,11 +211,11 @@ static void x_made_anew(void **state)
             assert_ok(wmk_key_x(key, j, column, 1, &x));
             slope += coefficient[j] * x / length;
         }
-        slope = rms[o] > 0 ? slope / rms[o] : 0;
+        slope = divisor[column] > 0 ? slope / divisor[column] : 0;
         assert_true(fabs(gradient[e] - slope) < 1e-6 * fabs(slope) + 1e-9);
     }
     free(gradient);
-    free(rms);
+    free(divisor);
     free(w);
     wmk_reading_free(reading);
     wmk_regularizer_free(r);

@@ -21,6 +21,7 @@ static wmk_key *make(wmk_scheme scheme, uint32_t bits, uint64_t M, uint8_t seed_
     options.carrier = WMK_CARRIER_WEIGHTS;
     options.bits = bits;
     options.seed = seed;
+    options.created = 1;
     options.targets = &target;
     options.target_count = 1;
     wmk_key *key;

@@ -136,6 +136,7 @@ static void test_distribution(void **state)
     wmk_key_options options = WMK_KEY_OPTIONS_INIT;
     options.carrier = WMK_CARRIER_WEIGHTS;
     options.seed = seed;
+    options.created = 1;
     options.targets = &target;
     options.target_count = 1;
     wmk_key *key;

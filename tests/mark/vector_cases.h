@@ -14,10 +14,10 @@ typedef struct vector_case {
     wmk_scheme scheme;
     wmk_carrier carrier;
     uint32_t bits;
-    double lambda;
     bool ones;
     int64_t created;
     uint8_t seed_first, seed_step; /* seed[i] = first + i * step, modulo 256 */
+    uint8_t original;              /* original[i] = original + i, modulo 256; 0: none */
     const char *passphrase;        /* NULL: plain */
     size_t target_count;
     wmk_target targets[4];
@@ -33,11 +33,11 @@ static const vector_case vector_cases[] = {
      WMK_SCHEME_RANDOM,
      WMK_CARRIER_MEAN,
      256,
-     0.01,
      false,
      1700000000,
      0,
      1,
+     0,
      NULL,
      1,
      {{"conv2.0.conv2.weight", "OIHW", 4, {64, 64, 3, 3}}},
@@ -47,11 +47,11 @@ static const vector_case vector_cases[] = {
      WMK_SCHEME_RANDOM,
      WMK_CARRIER_WEIGHTS,
      61,
-     0.5,
      false,
      1,
      200,
      7,
+     9,
      NULL,
      4,
      {{"a \"quoted\\ name\"", "OIHW", 4, {8, 4, 3, 3}},
@@ -64,10 +64,10 @@ static const vector_case vector_cases[] = {
      WMK_SCHEME_RANDOM,
      WMK_CARRIER_WEIGHTS,
      16384,
-     0,
      false,
      1800000000,
      255,
+     0,
      0,
      NULL,
      1,
@@ -78,11 +78,11 @@ static const vector_case vector_cases[] = {
      WMK_SCHEME_PARTITION,
      WMK_CARRIER_WEIGHTS,
      200,
-     0.01,
      false,
      1700000001,
      17,
      29,
+     254,
      NULL,
      2,
      {{"conv", "OIHW", 4, {64, 64, 3, 3}}, {"fc", "OI", 2, {10, 256}}},
@@ -92,11 +92,11 @@ static const vector_case vector_cases[] = {
      WMK_SCHEME_PARTITION,
      WMK_CARRIER_WEIGHTS,
      16384,
-     0.01,
      false,
      1700000002,
      91,
      3,
+     0,
      NULL,
      1,
      {{"w", "IO", 2, {1u << 20, 1u << 20}}},
@@ -106,11 +106,11 @@ static const vector_case vector_cases[] = {
      WMK_SCHEME_PARTITION,
      WMK_CARRIER_MEAN,
      1,
-     1e-3,
      false,
      1700000003,
      5,
      5,
+     0,
      NULL,
      2,
      {{"l1", "OIHW", 4, {4, 3, 5, 5}}, {"l2", "OIHW", 4, {6, 4, 1, 1}}},
@@ -120,11 +120,11 @@ static const vector_case vector_cases[] = {
      WMK_SCHEME_DIRECT,
      WMK_CARRIER_MEAN,
      256,
-     0.01,
      true,
      1700000004,
      128,
      11,
+     0,
      NULL,
      1,
      {{"conv2.0.conv2.weight", "HWIO", 4, {3, 3, 64, 64}}},
@@ -134,11 +134,11 @@ static const vector_case vector_cases[] = {
      WMK_SCHEME_DIRECT,
      WMK_CARRIER_WEIGHTS,
      64,
-     0.01,
      false,
      1700000005,
      77,
      131,
+     0,
      NULL,
      1,
      {{"w", "O", 1, {((uint64_t)1 << 48) - 1}}},
@@ -148,40 +148,68 @@ static const vector_case vector_cases[] = {
      WMK_SCHEME_DIFF,
      WMK_CARRIER_WEIGHTS,
      300,
-     10,
      true,
      1700000006,
      33,
      44,
+     0,
      NULL,
      1,
      {{"w", "OI", 2, {30, 20}}},
      {{0, VECTOR_NO_SITE}},
      false},
-    /* words are passed over at i = 18255, 23442 and 27949 of the shuffle */
+    /* words are passed over at i = 8047, 12370, 27084 and 27788 of the shuffle */
     {"diff-rejection",
      WMK_SCHEME_DIFF,
      WMK_CARRIER_WEIGHTS,
      16384,
-     0.01,
      true,
      1700000008,
-     6,
-     6,
+     217,
+     1,
+     0,
      NULL,
      1,
      {{"w", "O", 1, {184467440777096}}},
      {{0, VECTOR_NO_SITE}},
      true},
+    {"partition-balanced",
+     WMK_SCHEME_PARTITION,
+     WMK_CARRIER_BALANCED,
+     20,
+     false,
+     1700000009,
+     1,
+     2,
+     128,
+     NULL,
+     3,
+     {{"conv", "OIHW", 4, {6, 5, 3, 3}}, {"fc", "IO", 2, {7, 6}}, {"depthwise", "OHW", 3, {4, 3, 3}}},
+     {{0, 0}, {0, 308}, {0, VECTOR_NO_SITE}},
+     true},
+    {"random-balanced",
+     WMK_SCHEME_RANDOM,
+     WMK_CARRIER_BALANCED,
+     12,
+     true,
+     1700000010,
+     2,
+     3,
+     0,
+     NULL,
+     2,
+     {{"a", "HWIO", 4, {3, 3, 4, 6}}, {"b", "OI", 2, {5, 12}}},
+     {{0, 0}, {11, 236}, {0, VECTOR_NO_SITE}},
+     true},
     {"sealed",
      WMK_SCHEME_DIFF,
      WMK_CARRIER_MEAN,
      100,
-     0.1,
      false,
      1700000007,
      3,
      253,
+     0,
      "correct horse \xe2\x99\x9e",
      1,
      {{"w", "OIHW", 4, {16, 40, 3, 3}}},
@@ -192,16 +220,17 @@ static const vector_case vector_cases[] = {
 
 static inline wmk_status vector_key(wmk_key **out, const vector_case *c)
 {
-    uint8_t seed[WMK_SEED_BYTES];
+    uint8_t seed[WMK_SEED_BYTES], original[WMK_ORIGINAL_BYTES];
     for (int i = 0; i < WMK_SEED_BYTES; i++) seed[i] = (uint8_t)(c->seed_first + i * c->seed_step);
     wmk_key_options options = WMK_KEY_OPTIONS_INIT;
     options.scheme = c->scheme;
     options.carrier = c->carrier;
     options.bits = c->bits;
-    options.lambda = c->lambda;
     options.ones = c->ones;
     options.created = c->created;
     options.seed = seed;
+    for (int i = 0; i < WMK_ORIGINAL_BYTES; i++) original[i] = (uint8_t)(c->original + i);
+    options.original = c->original ? original : NULL;
     options.targets = c->targets;
     options.target_count = c->target_count;
     return wmk_key_create(out, &options);

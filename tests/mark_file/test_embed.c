@@ -77,6 +77,7 @@ static wmk_key *make_key(void)
     options.carrier = WMK_CARRIER_WEIGHTS;
     options.bits = BITS;
     options.seed = seed;
+    options.created = 1;
     options.targets = targets;
     options.target_count = TENSORS;
     wmk_key *key;

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 SCHEMES = {"direct": 1, "diff": 2, "random": 3, "partition": 4}
-CARRIERS = {"mean": 1, "weights": 2}
+CARRIERS = {"mean": 1, "weights": 2, "balanced": 3}
 
 
 class Refused(ValueError):
@@ -39,8 +39,11 @@ class Target:
     def filters(self):
         return self.shape[self.layout.index("O")]
 
+    def window(self):  # P: the weights of one filter
+        return math.prod(self.shape) // self.filters()
+
     def columns(self, carrier):
-        return math.prod(self.shape) // (self.filters() if carrier == "mean" else 1)
+        return self.window() * (1 if carrier == "mean" else self.filters())
 
 
 @dataclass(frozen=True)
@@ -49,24 +52,24 @@ class Key:
     carrier: str
     bits: int  # T
     ones: bool
-    lam: float
     created: int
     targets: tuple
     seed: bytes = None
+    original: bytes = None
 
     def columns(self):  # M
         return sum(t.columns(self.carrier) for t in self.targets)
 
     def raw(self):
-        """The paper's carrier: one mean, not normalised (section 11)."""
+        """The paper's carrier: one mean, not normalised (section 12)."""
         return self.carrier == "mean" and len(self.targets) == 1
 
 
 def check_key(key):
     need(key.scheme in SCHEMES and key.carrier in CARRIERS, "unknown scheme or carrier")
     need(1 <= key.bits <= 16384, "T is from 1 to 16384")
-    need(math.isfinite(key.lam) and math.copysign(1, key.lam) > 0, "lambda is finite and at least 0; zero is +0")
     need(1 <= key.created < 2**63, "created is an i64 of at least 1")
+    need(key.original is None or len(key.original) == 32 and any(key.original), "original is 32 bytes, not all zeros, or none")
     need(1 <= len(key.targets) <= 65536, "1 to 65536 targets")
     names = [t.name.encode("utf-8", "surrogatepass") for t in key.targets]
     need(len(set(names)) == len(names), "names are pairwise different")
@@ -122,22 +125,18 @@ def parse_key(data, passphrase=None):
     except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise Refused(f"not a JSON text in UTF-8: {error}") from None
     need(isinstance(top, dict) and top.get("format") == "weightmark-key", "format is weightmark-key")
-    need(is_integer(top.get("version")) and top["version"] == 1, "version is 1")
-    exactly(top, ["format", "version", "id", "scheme", "carrier", "bits", "b", "lambda", "created", "targets", "sealed" if "sealed" in top else "seed"])
+    need(is_integer(top.get("version")) and top["version"] == 2, "version is 2")
+    exactly(top, ["format", "version", "id", "scheme", "carrier", "bits", "b", "created", "original", "targets", "sealed" if "sealed" in top else "seed"])
     need(top["b"] in ("seed", "ones"), "b is seed or ones")
     need(is_integer(top["bits"]) and is_integer(top["created"]), "bits and created are integers")
-    need(is_integer(top["lambda"]) or isinstance(top["lambda"], float), "lambda is a number")
     need(isinstance(top["scheme"], str) and isinstance(top["carrier"], str) and isinstance(top["targets"], list), "scheme, carrier, targets")
     for t in top["targets"]:
         exactly(t, ["name", "layout", "shape"])
         need(isinstance(t["name"], str) and isinstance(t["layout"], str) and isinstance(t["shape"], list), "name, layout, shape")
         need(all(map(is_integer, t["shape"])), "a shape is a list of integers")
-    try:
-        lam = float(top["lambda"])
-    except OverflowError:
-        raise Refused("lambda is finite") from None
-    key = Key(top["scheme"], top["carrier"], top["bits"], top["b"] == "ones", lam, top["created"],
-              tuple(Target(t["name"], t["layout"], tuple(t["shape"])) for t in top["targets"]))
+    original = None if top["original"] == "none" else hexadecimal(top["original"], 32, text)
+    key = Key(top["scheme"], top["carrier"], top["bits"], top["b"] == "ones", top["created"],
+              tuple(Target(t["name"], t["layout"], tuple(t["shape"])) for t in top["targets"]), original=original)
     check_key(key)
     ident = hexadecimal(top["id"], 32, text)
     if "sealed" in top:
@@ -187,20 +186,54 @@ def open_sealed(sealed, passphrase, ident):
     return seed.raw
 
 
-# ---- Sections 5 to 8: id, sub-keys, key stream, b ----
+# ---- Sections 5 and 6: id, sub-keys ----
 
 
 def key_id(key):
-    content = [b"weightmark key 1", bytes([SCHEMES[key.scheme], CARRIERS[key.carrier], int(key.ones), 0]),
-               struct.pack("<IdqQ", key.bits, key.lam, key.created, len(key.targets))]
+    content = [b"weightmark key 2", bytes([SCHEMES[key.scheme], CARRIERS[key.carrier], int(key.ones), 0]),
+               struct.pack("<IqQ", key.bits, key.created, len(key.targets))]
     for t in key.targets:
         name = t.name.encode()
         content += [struct.pack("<I", len(name)), name, struct.pack("<I", len(t.shape)), t.layout.encode(), struct.pack(f"<{len(t.shape)}Q", *t.shape)]
-    return hashlib.blake2b(b"".join(content) + key.seed, digest_size=32).digest()
+    content += [key.original or bytes(32), key.seed]
+    return hashlib.blake2b(b"".join(content), digest_size=32).digest()
 
 
-def subkey(seed, n):
-    return hashlib.blake2b(b"", digest_size=32, key=seed, salt=struct.pack("<QQ", n, 0), person=b"wmk-mark" + bytes(8)).digest()
+def root(seed, ident):
+    return hashlib.blake2b(ident, digest_size=32, key=seed, person=b"weightmark mark2").digest()
+
+
+def subkey(key, n):
+    return hashlib.blake2b(b"", digest_size=32, key=root(key.seed, key_id(key)), salt=struct.pack("<QQ", n, 0), person=b"wmk-mark" + bytes(8)).digest()
+
+
+# ---- Section 7: original ----
+
+
+def held(values):
+    """The code of the first type that holds every value of a double array exactly, and the bytes in that type, little-endian."""
+    with np.errstate(over="ignore"):
+        single = values.astype(np.float32)
+        half = values.astype(np.float16)
+    brain = (single.view(np.uint32) & np.uint32(0xFFFF0000)).view(np.float32)  # bfloat16: the upper half of a binary32
+    forms = ((brain, lambda: (single.view(np.uint32) >> np.uint32(16)).astype("<u2")), (half, lambda: half.astype("<f2")),
+             (single, lambda: single.astype("<f4")), (values, lambda: values.astype("<f8")))
+    for code, (form, octets) in enumerate(forms):
+        if np.all((form == values) | np.isnan(values)):
+            return bytes([code]) + octets().tobytes()
+
+
+def original(targets, tensors):
+    """tensors: name -> array, none missing."""
+    leaves = []
+    for t in targets:
+        values = np.ascontiguousarray(canonical(t, tensors[t.name]).T).reshape(-1)  # filter by filter
+        for first in range(0, len(values), 65536):
+            leaves.append(hashlib.blake2b(held(values[first:first + 65536]), digest_size=32, person=b"weightmark leaf2").digest())
+    return hashlib.blake2b(b"".join(leaves), digest_size=32, person=b"weightmark orig2").digest()
+
+
+# ---- Sections 8 and 9: key stream, b ----
 
 
 def chacha20(k, nonces, counters):
@@ -242,11 +275,11 @@ def streams(k, nonces, first, count):
 def key_bits(key):
     if key.ones:
         return np.ones(key.bits, np.uint8)
-    s = stream(subkey(key.seed, 1), 0, 0, (key.bits + 7) // 8)
+    s = stream(subkey(key, 1), 0, 0, (key.bits + 7) // 8)
     return np.unpackbits(s, bitorder="little")[:key.bits]
 
 
-# ---- Section 9: X ----
+# ---- Section 10: X ----
 
 NORMAL = """
 -1 0x1.8ebc94p+2 0x1.40d892p-4 0x1.380f66p-6 0x1.bc9e58p-8 0x1.3caef0p-11 0x1.13d6f4p-8 -0x1.712378p-9 0x1.934846p-10
@@ -302,7 +335,7 @@ def normal(u):
 
 
 def x_key(key):
-    return subkey(key.seed, 16 + SCHEMES[key.scheme])
+    return subkey(key, 16 + SCHEMES[key.scheme])
 
 
 def random_rows(key, rows, first, count):
@@ -374,7 +407,7 @@ def back_project(key, a):
     return v
 
 
-# ---- Section 10: order of w, and the files the weights come from ----
+# ---- Section 11: order of w, and the files the weights come from ----
 
 
 def safetensors(path):
@@ -407,7 +440,7 @@ def stored(target, values):
     return values.reshape(sizes).transpose([axes.index(axis) for axis in target.layout])
 
 
-# ---- Section 11: carriers and reading ----
+# ---- Section 12: carriers and reading ----
 
 
 def quotient(a, r):
@@ -415,10 +448,82 @@ def quotient(a, r):
     return np.divide(a, r, out=np.zeros(np.broadcast_shapes(np.shape(a), np.shape(r))), where=np.asarray(r) != 0)
 
 
+def rms(p, axis=0):
+    """Root mean squares over an axis, which is kept; 0 where the squares overflow, and where they do."""
+    with np.errstate(over="ignore"):
+        squares = np.mean(p * p, axis=axis, keepdims=True)
+    return np.sqrt(np.where(np.isfinite(squares), squares, 0)), ~np.isfinite(squares)
+
+
+def lower_median(numbers):
+    return sorted(numbers)[(len(numbers) - 1) // 2] if len(numbers) else 0
+
+
+def floor_mean(numbers):
+    return int(np.sum(numbers)) // len(numbers) if len(numbers) else 0
+
+
+def channel_exponents(p, n_channels):
+    """a_i of carrier balanced. p: double [P][nO], the input channel of row p is p mod n_channels."""
+    n_weights, n_filters = p.shape
+    k = min(n_filters, 256, max(16, 2**22 // n_weights))
+    sample = p[:, [i * n_filters // k for i in range(k)]]
+    there = sample != 0
+    e = np.maximum(np.frexp(sample)[1].astype(np.int64) - 1, -1022)
+    rows = [slice(i, None, n_channels) for i in range(n_channels)]
+    channel = np.arange(n_weights) % n_channels
+
+    a = np.array([floor_mean(e[i][there[i]]) for i in rows])
+    rest = e - a[channel, None]
+    b = np.array([lower_median(rest[:, o][there[:, o]]) for o in range(k)])
+    return np.array([lower_median((e - b)[i][there[i]]) for i in rows])
+
+
+@dataclass(frozen=True)
+class Scale:
+    """What the weights of a target are divided by: first by 2^a, then by r, both arrays that broadcast to [P][nO]. Small and large numbers may need
+    both steps."""
+
+    a: np.ndarray
+    r: np.ndarray
+
+    def divide(self, p):
+        return quotient(np.ldexp(p, -self.a), self.r)
+
+    def multiply(self, p):
+        return np.ldexp(p * self.r, self.a)
+
+
+def balance(target, p):
+    """a_i, r_o and c_i of carrier balanced, and which filters' squares overflow."""
+    n_channels = dict(zip(target.layout, target.shape)).get("I", 1)
+    a = channel_exponents(p, n_channels)
+    unit = np.ldexp(p, -np.tile(a, len(p) // n_channels)[:, None])
+    r, overflow = rms(unit)
+    unit = quotient(np.where(overflow, 0, unit), r).reshape(-1, n_channels, target.filters())
+    return a, r[0], rms(unit, (0, 2))[0].reshape(-1), overflow
+
+
+def scale(key, target, p):
+    """The Scale of single weights as canonical() gives them, and which filters' squares overflow."""
+    if key.carrier != "balanced" or len(p) > 2**22:
+        r, overflow = rms(p)
+        return Scale(np.zeros((1, 1), np.int64), r), overflow
+    a, r, c, overflow = balance(target, p)
+    channel = np.arange(len(p)) % len(c)
+    return Scale(a[channel, None], r * c[channel, None]), overflow
+
+
 def carrier(key, tensors):
-    """w, and for each target what its columns were divided by (None: the tensor is missing). tensors: name -> array."""
+    """w, and for each target its Scale (None: the tensor is missing). tensors: name -> array."""
+    w, scales, _ = carrier_counted(key, tensors)
+    return w, scales
+
+
+def carrier_counted(key, tensors):
+    """The same, and how many weights are numbers that are none."""
     need(any(t.name in tensors for t in key.targets), "at least one target must be there")
-    parts, scales = [], []
+    parts, scales, none = [], [], 0
     for t in key.targets:
         if t.name not in tensors:
             parts.append(np.zeros(t.columns(key.carrier)))
@@ -426,15 +531,21 @@ def carrier(key, tensors):
             continue
         need(tuple(tensors[t.name].shape) == t.shape, f"{t.name} has another shape")
         p = canonical(t, tensors[t.name])
-        need(np.all(np.isfinite(p)), "a weight is NaN or infinite")
-        if key.carrier == "weights":
-            r = np.sqrt(np.mean(p * p, axis=0))
+        kept = np.where(np.isfinite(p), p, 0)
+        if key.carrier == "mean":
+            kept = np.where(rms(kept, 1)[1], 0, kept)
+            mean = np.mean(kept, axis=1, keepdims=True)
+            scales.append(Scale(np.zeros((1, 1), np.int64), np.ones((1, 1)) if key.raw() else rms(mean)[0]))
+            parts.append(scales[-1].divide(mean).reshape(-1))
         else:
-            p = np.mean(p, axis=1)
-            r = 1.0 if key.raw() else np.sqrt(np.mean(p * p))
-        parts.append(quotient(p, r).reshape(-1))
-        scales.append(r)
-    return np.concatenate(parts), scales
+            by, overflow = scale(key, t, kept)
+            kept = np.where(overflow, 0, kept)
+            scales.append(by)
+            parts.append(by.divide(kept).reshape(-1))
+        none += int(np.sum((kept == 0) & (p != 0)))
+    w = np.concatenate(parts)
+    need(none == 0 or np.any(w != 0), "nothing but numbers that are none")
+    return w, scales, none
 
 
 @dataclass(frozen=True)
@@ -467,7 +578,7 @@ def read_tensors(key, tensors):
     return read_bits(key, carrier(key, tensors)[0])
 
 
-# ---- Section 12: evidence ----
+# ---- Section 13: evidence ----
 
 
 @dataclass(frozen=True)
@@ -541,14 +652,13 @@ def evidence(key, w, tries=1, threshold=64.0, redraws=0):
     return Evidence(n, n - right, z, soft, hard, together, bits, verdict)
 
 
-# ---- Section 13: embedding without training, where the solution is a formula or unique and plain ----
+# ---- Section 14: embedding without training, where the solution is a formula or unique and plain ----
 
 
-def embed_cones(key, w, scales, margin):
+def embed_cones(key, w, margin):
     """Rows with columns of their own (partition; direct and diff when normalised): the nearest w' with s_j score_j >= margin, in one trial."""
     m, s = key.columns(), 2.0 * key_bits(key) - 1
-    movable = np.concatenate([np.broadcast_to(0 if r is None else np.asarray(r) != 0, (t.columns(key.carrier) // np.size(r), np.size(r))).reshape(-1)
-                              for t, r in zip(key.targets, scales)]).astype(bool)
+    movable = w != 0  # zeros stay zero
     if key.scheme == "partition":
         row, sign = partition(key, 0, m)
     else:
@@ -594,19 +704,21 @@ def embed_equation6(key, w, lam):
 
 
 def change_of_weights(key, tensors, scales, v):
-    """The tensors after the change v of w: name -> double array (section 13, first paragraph)."""
+    """The tensors after the change v of w: name -> double array (section 14, first paragraph). Zeros stay zero."""
     changed, first = {}, 0
-    for t, r in zip(key.targets, scales):
+    for t, by in zip(key.targets, scales):
         n = t.columns(key.carrier)
-        if r is not None:
-            part = v[first:first + n].reshape(-1, np.size(r) if key.carrier == "weights" else 1)
+        if by is not None:
             p = canonical(t, tensors[t.name])
-            changed[t.name] = stored(t, p + np.broadcast_to(r * part, p.shape))
+            part = by.multiply(v[first:first + n].reshape(len(p), -1))
+            if key.carrier == "mean":  # those of a position that are not 0 carry the share of the others
+                part = part * quotient(float(t.filters()), np.sum(p != 0, axis=1, keepdims=True))
+            changed[t.name] = stored(t, np.where(p != 0, p + part, 0))
         first += n
     return changed
 
 
-# ---- Section 14: regularizer ----
+# ---- Section 15: regularizer ----
 
 
 def regularizer(key, tensors, kappa=1.0):
@@ -620,11 +732,11 @@ def regularizer(key, tensors, kappa=1.0):
     slope = np.where(reading.erased, 0, -s * kappa / (1 + np.exp(np.clip(t, -700, 700))))
     by_w = back_project(key, slope if key.raw() else quotient(slope, reading.length))
     gradient, first = {}, 0
-    for target, r in zip(key.targets, scales):
+    for target, by in zip(key.targets, scales):
         n = target.columns(key.carrier)
-        if r is not None:
-            p = by_w[first:first + n].reshape(-1, np.size(r) if key.carrier == "weights" else 1)
-            p = quotient(p, r) if key.carrier == "weights" else np.repeat(quotient(p, r) / target.filters(), target.filters(), 1)
+        if by is not None:
+            p = by.divide(by_w[first:first + n].reshape(target.window(), -1))
+            p = np.repeat(p / target.filters(), target.filters(), 1) if key.carrier == "mean" else p
             gradient[target.name] = stored(target, p)
         first += n
     return value, gradient
