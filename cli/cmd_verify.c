@@ -24,9 +24,9 @@ typedef struct verify_run {
     const cli_call *call;
     const verify_settings *settings;
     model_list models;
-    wmk_key **keys;    /* [settings->keys.count] */
-    key_date *dates;   /* [settings->keys.count] */
-    double *bits;      /* [settings->keys.count] least evidence among the pairs that were found; infinite: none */
+    wmk_key **keys;  /* [settings->keys.count] */
+    key_date *dates; /* [settings->keys.count] */
+    double *bits;    /* [settings->keys.count] least evidence among the pairs that were found; infinite: none */
     wmk_authorities *authorities;
     wmk_renames map;
     wmk_verify_options options; /* tries: of all pairs */
@@ -86,7 +86,8 @@ static void tell(verify_run *run, const wmk_verification *verification, size_t k
     bool found = verification && verification->evidence.verdict == WMK_FOUND;
     if (run->settings->only_found && !found) return;
     if (run->call->common->json) {
-        json_append(&run->results, verification ? verdict_json(run->keys[key], verification, path, &run->dates[key]) : verdict_error_json(run->keys[key], path));
+        json_append(&run->results,
+                    verification ? verdict_json(run->keys[key], verification, path, &run->dates[key]) : verdict_error_json(run->keys[key], path));
     } else {
         line_clear(&run->line);
         verdict_row(verification, verification ? NULL : wmk_error_message(), run->settings->keys.item[key], run->key_width, path);

@@ -25,8 +25,7 @@ static wmk_status say_verdict(wmk_report *report, const report_run *run)
              "%.0f bits of "
              "evidence. Key %s, %s.%s",
              run->label, wmk_verdict_name(evidence->verdict), verdict_words(evidence->verdict), evidence->bit_errors, evidence->bits, evidence->ber,
-             evidence->z, evidence->soft_is_bound || evidence->empirical ? "at most" : "about", p, evidence->evidence_bits, id,
-             phrase, caution);
+             evidence->z, evidence->soft_is_bound || evidence->empirical ? "at most" : "about", p, evidence->evidence_bits, id, phrase, caution);
     return wmk_report_verdict(report, evidence->verdict == WMK_FOUND, text);
 }
 

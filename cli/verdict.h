@@ -6,7 +6,8 @@
 
 #include "key_date.h"
 
-/* The keys of verify --json, in this order: verdict bits bit_errors ber z log10_p evidence_bits tries tensors key_id model matched dated dated_by.
+/* The keys of verify --json, in this order: verdict bits bit_errors ber z log10_p evidence_bits tries
+ * tensors key_id model matched dated dated_by.
  * date: of the key; NULL: not looked at, here and below. */
 json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, const char *path, const key_date *date);
 json_t *tries_json(uint64_t tries, double log10_tries);
