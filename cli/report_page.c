@@ -24,7 +24,7 @@ static wmk_status say_verdict(wmk_report *report, const report_run *run)
              "%s: %s: %s. %u of %u bits are wrong (BER %.4f), z = %.1f. The probability that a model made without the key looks so marked is %s %s: "
              "%.0f bits of "
              "evidence. Key %s, %s.%s",
-             run->label, wmk_verdict_name(evidence->verdict), verdict_words(evidence->verdict), evidence->bit_errors, evidence->bits, evidence->ber,
+             run->label, wmk_verdict_name(evidence->verdict), verdict_words(&run->found), evidence->bit_errors, evidence->bits, evidence->ber,
              evidence->z, evidence->soft_is_bound || evidence->empirical ? "at most" : "about", p, evidence->evidence_bits, id, phrase, caution);
     return wmk_report_verdict(report, evidence->verdict == WMK_FOUND, text);
 }

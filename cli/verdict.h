@@ -6,9 +6,8 @@
 
 #include "key_date.h"
 
-/* The keys of verify --json, in this order: verdict bits bit_errors ber z log10_p evidence_bits tries
- * tensors key_id model matched dated dated_by.
- * date: of the key; NULL: not looked at, here and below. */
+/* The keys of verify --json, in this order: verdict bits bit_errors ber z log10_p evidence_bits tries tensors key_id model matched
+ * dated dated_by share_read tensors_partial tensors_missing reason. date: of the key; NULL: not looked at, here and below. */
 json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, const char *path, const key_date *date);
 json_t *tries_json(uint64_t tries, double log10_tries);
 /* As verdict_json, where nothing could be read, by the message of the library call that just failed: verdict (null) error key_id model. */
@@ -22,6 +21,6 @@ void verdict_row(const wmk_verification *verification, const char *message, cons
 /* "10^-63.2", "0.31": p as people read it. */
 void probability_text(double log10_p, char *text, size_t size);
 /* "the mark is there", ... */
-const char *verdict_words(wmk_verdict verdict);
+const char *verdict_words(const wmk_verification *verification);
 
 #endif

@@ -16,7 +16,7 @@ _weightmark_words() {
     train) words='--output --epochs --host --init --teacher --data --key --passphrase-file --batch --lr --schedule --momentum --weight-decay --augment --lambda --kappa --precision --seed --history --checkpoint --checkpoint-seconds --resume --force --json --quiet --threads --help' ;;
     eval) words='--data --batch --json --quiet --threads --help' ;;
     embed) words='--key --output --margin --eq6 --unbalanced --fill-zeros --other-model --lambda --dry-run --passphrase-file --force --json --quiet --threads --help' ;;
-    verify) words='--key --map --tensor --any-tensor --only-found --tries --threshold-bits --redraws --ca --passphrase-file --json --quiet --threads --help' ;;
+    verify) words='--key --map --tensor --any-tensor --only-found --tries --threshold-bits --redraws --original --ca --passphrase-file --json --quiet --threads --help' ;;
     extract) words='--key --tensor --hex --passphrase-file --json --quiet --threads --help' ;;
     inspect) words='--tree --json --quiet --threads --help' ;;
     attack) words='--output --tensor --seed --force --rate --order --json --quiet --threads --help' ;;

@@ -386,8 +386,9 @@ void wmk_vector_block(const wmk_vector *v, uint64_t column, size_t count, double
             if (v->views[t].data != NULL) {
                 wmk_view_read(&v->views[t], base + filter * place->filter_stride, 1, &w[i]);
                 if (v->damaged[t]) wmk_values_clean(&w[i], 1);
-                w[i] *= v->inverse[place->filter + filter];
-                if (v->channel != NULL) w[i] *= v->channel[place->channel + p % place->channels];
+                double by = v->inverse[place->filter + filter];
+                if (v->channel != NULL) by = fmin(by * v->channel[place->channel + p % place->channels], WMK_FACTOR_MAX);
+                w[i] *= by;
             }
             if (++filter == place->filters && i + 1 < n) {
                 filter = 0;

@@ -31,6 +31,8 @@ typedef struct wmk_place {
     uint64_t channel;      /* the number of the first, counted over all targets */
 } wmk_place;
 
+#define WMK_FACTOR_MAX 0x1p1000 /* carrier balanced: a weight that is smaller than 1 over this is not brought to size 1 */
+
 /* w of a key in some views. */
 typedef struct wmk_vector {
     const wmk_tensor_view *views; /* [count], borrowed */

@@ -1,6 +1,7 @@
 /* Keys in memory: making, redrawing, looking at, and the id. */
 #include "mark/key.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/derive.h"
 #include "mark/key_check.h"
 #include <sodium.h>
@@ -110,15 +111,10 @@ failed:
     return status;
 }
 
-/* Gives a key whose public part is set its seed, sub-keys and id. seed NULL: drawn. */
-static wmk_status set_seed(wmk_key *key, const uint8_t *seed)
+/* From the seed to sub-keys and id. argument: the key. */
+static void derive_keys(void *argument)
 {
-    key->secret = sodium_malloc(sizeof *key->secret);
-    if (!key->secret) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: %zu bytes of locked memory were refused", sizeof *key->secret);
-    if (seed)
-        memcpy(key->secret->seed, seed, WMK_SEED_BYTES);
-    else
-        randombytes_buf(key->secret->seed, WMK_SEED_BYTES);
+    wmk_key *key = argument;
     crypto_generichash_state hash = key->frame->hash;
     hash_bytes(&hash, key->secret->seed, WMK_SEED_BYTES);
     crypto_generichash_final(&hash, key->id, sizeof key->id);
@@ -128,6 +124,18 @@ static wmk_status set_seed(wmk_key *key, const uint8_t *seed)
     wmk_subkey(key->secret->bits, WMK_SUBKEY_BITS, key->secret->root);
     wmk_subkey(key->secret->x, WMK_SUBKEY_X + (uint64_t)key->scheme, key->secret->root);
     sodium_memzero(key->secret->root, sizeof key->secret->root);
+}
+
+/* Gives a key whose public part is set its seed, sub-keys and id. seed NULL: drawn. */
+static wmk_status set_seed(wmk_key *key, const uint8_t *seed)
+{
+    key->secret = sodium_malloc(sizeof *key->secret);
+    if (!key->secret) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: %zu bytes of locked memory were refused", sizeof *key->secret);
+    if (seed)
+        memcpy(key->secret->seed, seed, WMK_SEED_BYTES);
+    else
+        randombytes_buf(key->secret->seed, WMK_SEED_BYTES);
+    wmk_secret_call(derive_keys, key);
     return WMK_OK;
 }
 

@@ -6,7 +6,7 @@ import struct
 import pytest
 
 import tools
-from tools import run, standard_tensors
+from tools import run, run_json, standard_tensors
 
 # ---- models --------------------------------------------------------------------------------------------------------------------------
 
@@ -197,19 +197,37 @@ def test_key_for_tensors_the_model_lacks(marked):
 def test_one_missing_layer_is_an_erasure(marked):
     content = open("marked.safetensors", "rb").read()
     open("headless.safetensors", "wb").write(content.replace(b'"fc.weight"', b'"zz.weight"'))
-    run("verify", "headless.safetensors", "--key", "own.key", out=r"(?s)^found: .*missing +1 tensors?")
+    run("verify", "headless.safetensors", "--key", "own.key", out=r"(?s)^found: .*read +97\.\d % of the key's weights; missing: 1 .*--map or --any-tensor")
 
 
-def test_key_of_another_shape(marked):
-    """One layer that was replaced by another of its name is missing; where all are, that is no answer but an error. A mark goes into all or none."""
+def test_key_of_other_sizes(marked):
+    """A layer of other sizes is read where both have weights; with less than half of them a negative answer is none. A mark goes into all or none."""
     changed = {"conv3.0.conv2.weight": ("F32", [16, 32, 3, 3], tools.gauss(16 * 32 * 9, 9))}
     tools.write_model("other.safetensors", **changed)
-    run("verify", "other.safetensors", "--key", "own.key", code=1, out=r"^not-found(.*\n)*missing +1 tensors.*of another shape")
-    shape = r"conv3\.0\.conv2\.weight.*16, 32.*32, 32"
-    run("embed", "other.safetensors", "--key", "own.key", "-o", "out", code=3, err=shape)
-    run("keygen", "-o", "one.key", "--model", "m.safetensors", "--target", "conv3")
-    run("verify", "other.safetensors", "--key", "one.key", code=3, err=shape)
+    run("verify", "other.safetensors", "--key", "own.key", code=1, out=r"^not-found(.*\n)*read +67\.4 %.*other sizes: 1(.*\n)*.*50\.0 % of it")
+    run("embed", "other.safetensors", "--key", "own.key", "-o", "out", code=3, err=r"conv3\.0\.conv2\.weight.*16, 32.*32, 32")
+    run("keygen", "-o", "one.key", "--model", "m.safetensors", "--target", "conv3", "--carrier", "weights", "--bits", "64")
+    changed["conv3.0.conv2.weight"] = ("F32", [15, 32, 3, 3], tools.gauss(15 * 32 * 9, 9))
+    tools.write_model("other.safetensors", **changed)
+    said = run_json("verify", "other.safetensors", "--key", "one.key", code=1)
+    assert (said["verdict"], said["reason"], said["share_read"], said["tensors_partial"]) == ("inconclusive", "little-read", 15 / 32, 1)
+    run("verify", "other.safetensors", "--key", "one.key", code=1, out=r"^inconclusive: .*too little of its weights could be read")
     assert not os.path.exists("out")
+
+
+def test_key_of_another_number_of_axes(marked):
+    tools.write_model("other.safetensors", **{"conv3.0.conv2.weight": ("F32", [32, 288], tools.gauss(32 * 288, 9))})
+    run("verify", "other.safetensors", "--key", "own.key", code=1, out=r"^not-found(.*\n)*read +34.*missing: 1|^inconclusive(.*\n)*read +34.*missing: 1")
+    run("keygen", "-o", "one.key", "--model", "m.safetensors", "--target", "conv3")
+    run("verify", "other.safetensors", "--key", "one.key", code=3, err=r"conv3\.0\.conv2\.weight.*32, 288.*32, 32, 3, 3")
+
+
+def test_missing_names_what_to_try(marked):
+    run("keygen", "-o", "one.key", "--model", "m.safetensors", "--target", "conv3", "--carrier", "weights", "--bits", "64")
+    tools.safetensors("other.safetensors", {"x": ("F32", [4, 4], tools.gauss(16, 1))})
+    run("verify", "other.safetensors", "--key", "one.key", code=3, err="among its 1; if it has another name there: --map or --any-tensor")
+    done = run("embed", "other.safetensors", "--key", "one.key", "-o", "out", code=3, err="no tensor")
+    assert "--map" not in done.stderr
 
 
 MAPS = {

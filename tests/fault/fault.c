@@ -137,14 +137,14 @@ int fsync(int fd) { return refused(EIO) ? -1 : (int)syscall(SYS_fsync, fd); }
 
 int fdatasync(int fd) { return refused(EIO) ? -1 : (int)syscall(SYS_fdatasync, fd); }
 
-int rename(const char *from, const char *to) { return refused(EIO) ? -1 : (int)syscall(SYS_rename, from, to); }
+int rename(const char *from, const char *to) { return refused(EIO) ? -1 : (int)syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, 0); }
 
 int renameat2(int from_fd, const char *from, int to_fd, const char *to, unsigned flags)
 {
     return refused(EIO) ? -1 : (int)syscall(SYS_renameat2, from_fd, from, to_fd, to, flags);
 }
 
-int link(const char *from, const char *to) { return refused(EIO) ? -1 : (int)syscall(SYS_link, from, to); }
+int link(const char *from, const char *to) { return refused(EIO) ? -1 : (int)syscall(SYS_linkat, AT_FDCWD, from, AT_FDCWD, to, 0); }
 
 int linkat(int from_fd, const char *from, int to_fd, const char *to, int flags)
 {

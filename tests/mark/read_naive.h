@@ -60,7 +60,7 @@ static inline void naive_fill(naive_tensor *t, uint64_t seed)
 
 static inline uint16_t naive_half(double value, int mantissa) /* exact values only; mantissa 10: binary16, 7: bfloat16 */
 {
-    if (value == 0) return 0;
+    if (value == 0) return signbit(value) ? 0x8000 : 0;
     int exponent;
     double m = frexp(fabs(value), &exponent); /* in [0.5, 1) */
     int bias = mantissa == 10 ? 15 : 127;

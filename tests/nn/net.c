@@ -69,8 +69,8 @@ static wmk_status operand_add(test_net *net, const char *name, const char *shape
     return wmk_graph_parameter(net->graph, name, statistic ? WMK_PARAMETER_STATISTIC : WMK_PARAMETER_TRAINED, rank, dims, value);
 }
 
-/* Flatten -> Gemm(head) -> SoftmaxCrossEntropyLoss: every element of dst counts with another weight. A probe plan tells dst's shape. */
-static wmk_status head_add(test_net *net)
+/* Flatten -> SoftTargetCrossEntropy with dst as the targets. A probe plan tells how many elements dst has. */
+static wmk_status loss_add(test_net *net)
 {
     wmk_plan_options options = WMK_PLAN_OPTIONS_INIT;
     options.batch = net->batch;
@@ -79,19 +79,14 @@ static wmk_status head_add(test_net *net)
     wmk_plan *plan;
     wmk_status status = wmk_plan_create(&plan, net->graph, &net->dst, 1, &options);
     if (status != WMK_OK) return status;
-    int64_t dims[WMK_RANK_MAX], columns = 1;
-    uint32_t rank = wmk_plan_shape(plan, net->dst, dims);
-    for (uint32_t axis = 1; axis < rank; ++axis) columns *= dims[axis];
+    const int64_t dims[] = {1, (int64_t)net_count(plan, net->dst)};
     wmk_plan_free(plan);
 
-    wmk_value flat, logits;
-    if ((status = wmk_graph_node(net->graph, "Flatten", "flatten", &net->dst, 1, NULL, 0, &flat, 1)) != WMK_OK) return status;
-    if ((status = wmk_graph_parameter(net->graph, "head", WMK_PARAMETER_TRAINED, 2, (int64_t[]){columns, NET_CLASSES}, &net->head)) != WMK_OK)
+    wmk_value flat;
+    if ((status = wmk_graph_node(net->graph, "Flatten", "flatten", &net->dst, 1, (wmk_attribute[]){NET_INT("axis", 0)}, 1, &flat, 1)) != WMK_OK)
         return status;
-    if ((status = wmk_graph_node(net->graph, "Gemm", "gemm", (wmk_value[]){flat, net->head}, 2, NULL, 0, &logits, 1)) != WMK_OK) return status;
-    if ((status = wmk_graph_input(net->graph, "labels", WMK_I32, 1, (int64_t[]){dims[0]}, &net->labels)) != WMK_OK) return status;
-    net->classes = NET_CLASSES;
-    return wmk_graph_node(net->graph, "SoftmaxCrossEntropyLoss", "loss", (wmk_value[]){logits, net->labels}, 2, NULL, 0, &net->loss, 1);
+    if ((status = wmk_graph_input(net->graph, "scores", WMK_F32, 2, dims, &net->scores)) != WMK_OK) return status;
+    return wmk_graph_node(net->graph, "SoftTargetCrossEntropy", "loss", (wmk_value[]){net->scores, flat}, 2, NULL, 0, &net->loss, 1);
 }
 
 wmk_status net_build(test_net *out, const char *line)
@@ -104,7 +99,7 @@ wmk_status net_build(test_net *out, const char *line)
     for (char *token = strtok_r(text, " ", &rest); token && token_count < TOKENS_MAX; token = strtok_r(NULL, " ", &rest))
         tokens[token_count++] = token;
 
-    *out = (test_net){.head = WMK_VALUE_NONE, .labels = WMK_VALUE_NONE, .targets = WMK_VALUE_NONE, .batch = 1, .classes = 1};
+    *out = (test_net){.scores = WMK_VALUE_NONE, .labels = WMK_VALUE_NONE, .targets = WMK_VALUE_NONE, .batch = 1, .classes = 1};
     wmk_status status = wmk_graph_create(&out->graph);
     for (size_t t = 1; t < token_count && status == WMK_OK; ++t) {
         char *equals = strchr(tokens[t], '='), *colon = strchr(tokens[t], ':');
@@ -126,7 +121,7 @@ wmk_status net_build(test_net *out, const char *line)
     if (status == WMK_OK)
         status = wmk_graph_node(out->graph, tokens[0], "node", out->operands, out->operand_count, attributes, attribute_count, &out->dst, 1);
     out->loss = out->dst;
-    if (status == WMK_OK && !strstr(tokens[0], "CrossEntropy")) status = head_add(out);
+    if (status == WMK_OK && !strstr(tokens[0], "CrossEntropy")) status = loss_add(out);
     return status;
 }
 
@@ -162,13 +157,11 @@ void net_fill(test_net *net, const char *line, net_values values, uint64_t seed)
             fill_apart(parameter->data, parameter->count, &seed);
             continue;
         }
-        bool head = parameter->value == net->head, variance = !strcmp(parameter->name, "var");
-        double scale =
-            head ? 2 / sqrt((double)parameter->dims[0]) / (kinks ? (double)net_parameter(net->graph, net->operands[0])->count / 24 : 1) : 1;
+        bool variance = !strcmp(parameter->name, "var");
         for (size_t j = 0; j < parameter->count; ++j) {
             double x = net_uniform(&seed);
-            if (values == NET_GRID && !head) x = nearbyint(x * 16) / 16;
-            parameter->data[j] = (float)(variance ? 0.5 + fabs(x) : scale * x);
+            if (values == NET_GRID) x = nearbyint(x * 16) / 16;
+            parameter->data[j] = (float)(variance ? 0.5 + fabs(x) : x);
         }
     }
 }
@@ -180,6 +173,9 @@ void net_feed(const test_net *net, wmk_plan *plan, uint64_t seed)
         size_t count = net_count(plan, net->labels);
         for (size_t i = 0; i < count; ++i) labels[i] = (int32_t)(net_random(&seed) % (uint64_t)net->classes);
     }
+    float *scores = net->scores == WMK_VALUE_NONE ? NULL : wmk_plan_input(plan, net->scores);
+    if (scores)
+        for (size_t i = 0; i < net_count(plan, net->scores); ++i) scores[i] = (float)(64 * net_uniform(&seed));
     float *targets = net->targets == WMK_VALUE_NONE ? NULL : wmk_plan_input(plan, net->targets);
     if (targets) {
         int64_t dims[WMK_RANK_MAX];
@@ -220,6 +216,25 @@ size_t net_count(const wmk_plan *plan, wmk_value value)
     uint32_t rank = wmk_plan_shape(plan, value, dims);
     for (uint32_t axis = 0; axis < rank; ++axis) count *= (size_t)dims[axis];
     return count;
+}
+
+double net_loss(const test_net *net, wmk_plan *plan)
+{
+    if (net->scores == WMK_VALUE_NONE) return (double)wmk_plan_output(plan, net->loss)[0];
+    const float *dst = wmk_plan_output(plan, net->dst), *scores = wmk_plan_input(plan, net->scores);
+    const size_t count = net_count(plan, net->dst);
+    double exponentials = 0, sum = 0;
+    for (size_t i = 0; i < count; ++i) exponentials += exp((double)scores[i]);
+    for (size_t i = 0; i < count; ++i) sum += dst[i] * (log(exponentials) - scores[i]);
+    return sum;
+}
+
+bool net_loss_right(const char *what, const test_net *net, wmk_plan *plan)
+{
+    const double got = (double)wmk_plan_output(plan, net->loss)[0], expected = net_loss(net, plan);
+    const bool right = fabs(got - expected) <= 1e-5 * fabs(expected);
+    if (!right) fprintf(stderr, "%s: loss %.9g, expected %.9g\n", what, got, expected);
+    return right;
 }
 
 bool net_close(const char *what, const float *a, const float *b, size_t count, double absolute, double relative)

@@ -23,29 +23,36 @@ typedef struct test_net {
     wmk_value operands[NET_INPUTS_MAX]; /* the operator's inputs, in its order */
     size_t operand_count;
     wmk_value dst;     /* the operator's output */
-    wmk_value head;    /* weights [columns][NET_CLASSES] of the loss behind it; WMK_VALUE_NONE: dst is the loss */
+    wmk_value scores;  /* F32 input [1][elements of dst] of the loss behind it; WMK_VALUE_NONE: dst is the loss */
     wmk_value labels;  /* I32 input, [batch]; WMK_VALUE_NONE where there is none */
     wmk_value targets; /* F32 input; WMK_VALUE_NONE where there is none */
     wmk_value loss;
     int64_t classes; /* labels lie below it */
 } test_net;
-#define NET_CLASSES 3
 
 /* Builds the graph that `line` describes: "Conv src:3x5x9x7 weights:8x5x3x3 bias:8 strides=2,2 group=1".
  *   name:dims   the next operand, a trained parameter of that shape - so that its gradient can be read; `mean` and `var` are
  *               statistics, `labels` an I32 input, `targets` an F32 input; name alone: that operand once more; `-`: left out.
  *   key=value   an attribute: numbers with commas or a list attribute's name are INTS, with a point FLOAT, letters STRING.
- * Behind the operator stands Flatten, Gemm with `head`, SoftmaxCrossEntropyLoss, unless it is a loss itself. */
+ * Behind an operator that is no loss itself stand Flatten and SoftTargetCrossEntropy, with dst as the targets and `scores` s as an input:
+ *   loss = sum_i dst_i g_i,  g_i = log(sum_j exp(s_j)) - s_i.
+ * The loss is linear in dst. The gradient with respect to dst is g, another number for each element, and does not depend on dst: how an
+ * engine rounds a forward sum changes no gradient behind it. The plain operator, which every engine uses here, sums in double. */
 wmk_status net_build(test_net *out, const char *line);
 void net_free(test_net *net);
 
 /* How net_fill chooses values. On the grid every value is a small multiple of 1/16, exact in bf16. */
 typedef enum net_values { NET_SMOOTH, NET_GRID } net_values;
-/* Parameters get reproducible values: var positive, head scaled for a loss near log(3), and for operators with kinks (Relu, MaxPool) a
- * src whose values are all different, at least 1/8 apart and 1/16 away from 0. */
+/* Parameters get reproducible values: var positive, and for operators with kinks (Relu, MaxPool) a src whose values are all different, at
+ * least 1/8 apart and 1/16 away from 0. */
 void net_fill(test_net *net, const char *line, net_values values, uint64_t seed);
-/* Writes labels and targets into the plan's inputs. */
+/* Writes scores, labels and targets into the plan's inputs. */
 void net_feed(const test_net *net, wmk_plan *plan, uint64_t seed);
+
+/* The loss in double precision from the dst of a forward pass; where dst is the loss, the plan's own. */
+double net_loss(const test_net *net, wmk_plan *plan);
+/* The plan's loss is net_loss to rounding; false prints both after `what`. */
+bool net_loss_right(const char *what, const test_net *net, wmk_plan *plan);
 
 /* The plan of `net` for training, outputs loss and dst. */
 wmk_status net_plan(wmk_plan **out, const test_net *net, wmk_engine engine, wmk_precision precision);

@@ -149,11 +149,18 @@ static bool name_parse(char out[ONNX_NAME_MAX], reader in)
     return !in.bad;
 }
 
+/* A place for one more node, empty. */
+static onnx_node *node_new(onnx_model *model)
+{
+    model->nodes = realloc(model->nodes, (model->node_count + 1) * sizeof *model->nodes);
+    return memset(&model->nodes[model->node_count++], 0, sizeof *model->nodes);
+}
+
 static bool graph_parse(onnx_model *out, reader in)
 {
     bool good = true;
     for (field f; good && next(&in, &f);) {
-        if (f.number == 1) good = out->node_count < ONNX_LIST_MAX && node_parse(&out->nodes[out->node_count++], f.body);
+        if (f.number == 1) good = node_parse(node_new(out), f.body);
         if (f.number == 5) good = out->initializer_count < ONNX_LIST_MAX && tensor_parse(&out->initializers[out->initializer_count++], f.body);
         if (f.number == 11) good = out->input_count < ONNX_LIST_MAX && name_parse(out->inputs[out->input_count++], f.body);
         if (f.number == 12) good = out->output_count < ONNX_LIST_MAX && name_parse(out->outputs[out->output_count++], f.body);
@@ -205,6 +212,7 @@ bool onnx_model_read(onnx_model *out, const char *path)
 void onnx_model_free(onnx_model *model)
 {
     for (size_t i = 0; i < model->initializer_count; ++i) onnx_tensor_free(&model->initializers[i]);
+    free(model->nodes);
 }
 
 bool onnx_tensor_read(onnx_tensor *out, const char *path)

@@ -38,7 +38,7 @@ typedef struct onnx_node {
 
 typedef struct onnx_model {
     int64_t opset; /* of the default domain */
-    onnx_node nodes[ONNX_LIST_MAX];
+    onnx_node *nodes; /* [node_count], owned */
     size_t node_count;
     onnx_tensor initializers[ONNX_LIST_MAX];
     size_t initializer_count;

@@ -42,6 +42,7 @@ static void line_run(size_t i, const char *line, wmk_engine engine)
         const wmk_parameter *parameter = wmk_graph_parameter_at(net.graph, p);
         file_write(i, parameter->name, "in", parameter->data, parameter->count);
     }
+    if (net.scores != WMK_VALUE_NONE) file_write(i, "scores", "in", wmk_plan_input(plan, net.scores), net_count(plan, net.scores));
     if (net.labels != WMK_VALUE_NONE) file_write(i, "labels", "in", wmk_plan_input(plan, net.labels), net_count(plan, net.labels));
     if (net.targets != WMK_VALUE_NONE) file_write(i, "targets", "in", wmk_plan_input(plan, net.targets), net_count(plan, net.targets));
     must(wmk_plan_forward(plan), line);

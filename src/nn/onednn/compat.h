@@ -1,7 +1,8 @@
 /* onednn/compat.h - oneDNN's C API as the rest of this folder sees it; the differences between 2.x and 3.x end here.
  *
  * 2.x: memory descriptors are structs, a primitive has an operation descriptor and then a primitive descriptor.
- * 3.x: memory descriptors are opaque, and one call makes the primitive descriptor. Written after the 3.x headers; tested with 2.6.
+ * 3.x: memory descriptors are opaque, and one call makes the primitive descriptor.
+ * Tested with 2.6.3, 3.2.0 and 3.7.2.
  */
 #ifndef WMK_ONEDNN_COMPAT_H
 #define WMK_ONEDNN_COMPAT_H
@@ -80,6 +81,7 @@ static inline dnnl_status_t wmk_pd_matmul(wmk_pd *pd, dnnl_engine_t engine, wmk_
     return dnnl_matmul_primitive_desc_create(pd, engine, src, weights, bias, dst, attr);
 }
 static inline dnnl_status_t wmk_post_ops_sum(dnnl_post_ops_t ops) { return dnnl_post_ops_append_sum(ops, 1.0F, 0, dnnl_data_type_undef); }
+#define WMK_NORM_BACKWARD_TAKES_SHIFT false /* as an argument of the execution, though no gradient depends on it */
 
 #else /* 2.x */
 
@@ -176,6 +178,7 @@ static inline dnnl_status_t wmk_pd_matmul(wmk_pd *pd, dnnl_engine_t engine, wmk_
     return status != dnnl_success ? status : dnnl_primitive_desc_create(pd, &desc, attr, engine, NULL);
 }
 static inline dnnl_status_t wmk_post_ops_sum(dnnl_post_ops_t ops) { return dnnl_post_ops_append_sum(ops, 1.0F); }
+#define WMK_NORM_BACKWARD_TAKES_SHIFT true
 #endif
 
 #endif

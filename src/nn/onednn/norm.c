@@ -102,7 +102,7 @@ static wmk_status backward(wmk_plan *plan, size_t node, bool *done)
     wmk_call_describe(plan, node, &call);
     const wmk_node *n = call.node;
     const wmk_value result = state->with_relu ? plan->graph->nodes[wmk_onednn_only_reader(plan, n->outputs[0])].outputs[0] : n->outputs[0];
-    wmk_tensor made, diff_dst, diff_src, diff_scale, diff_shift, scale, shift, src = plan->values[n->inputs[0]].forms[0];
+    wmk_tensor made, diff_dst, diff_src, diff_scale, diff_shift, scale, shift = WMK_TENSOR_NONE, src = plan->values[n->inputs[0]].forms[0];
     WMK_TRY(wmk_diff_take(plan, result, &made));
     if (made == WMK_TENSOR_NONE) return WMK_OK;
     wmk_md data, plain;
@@ -117,13 +117,13 @@ static wmk_status backward(wmk_plan *plan, size_t node, bool *done)
     WMK_TRY(wmk_onednn_reordered(plan, &call.in_type[0], n->name, made, data, &diff_dst));
     WMK_TRY(wmk_onednn_diff_place(plan, n->inputs[0], data, plain, &diff_src));
     WMK_TRY(wmk_form_plain(plan, n->inputs[1], &scale));
-    WMK_TRY(wmk_form_plain(plan, n->inputs[2], &shift));
+    if (WMK_NORM_BACKWARD_TAKES_SHIFT) WMK_TRY(wmk_form_plain(plan, n->inputs[2], &shift));
     WMK_TRY(wmk_diff_place(plan, n->inputs[1], &diff_scale));
     WMK_TRY(wmk_diff_place(plan, n->inputs[2], &diff_shift));
     const wmk_onednn_arg args[] = {{DNNL_ARG_SRC, src, WMK_READS},
                                    {DNNL_ARG_DIFF_DST, diff_dst, WMK_READS},
                                    {DNNL_ARG_SCALE, scale, WMK_READS},
-                                   {DNNL_ARG_SHIFT, shift, WMK_READS}, /* asked for, though no gradient depends on it */
+                                   {DNNL_ARG_SHIFT, shift, WMK_READS},
                                    {DNNL_ARG_MEAN, state->mean, WMK_READS},
                                    {DNNL_ARG_VARIANCE, state->variance, WMK_READS},
                                    {DNNL_ARG_WORKSPACE, state->workspace, WMK_READS},

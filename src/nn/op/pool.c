@@ -9,6 +9,7 @@ static const wmk_attribute_rule max_attributes[] = {
 static const wmk_attribute_rule average_attributes[] = {{"auto_pad", WMK_ATTRIBUTE_STRING},
                                                         {"ceil_mode", WMK_ATTRIBUTE_INT},
                                                         {"count_include_pad", WMK_ATTRIBUTE_INT},
+                                                        {"dilations", WMK_ATTRIBUTE_INTS},
                                                         {"kernel_shape", WMK_ATTRIBUTE_INTS},
                                                         {"pads", WMK_ATTRIBUTE_INTS},
                                                         {"strides", WMK_ATTRIBUTE_INTS},
