@@ -501,6 +501,8 @@ def test_reader_of_keys(tmp_path):
     wrong = edit('"bits": 16', '"bits": NaN', '"bits": 1e999', '"bits": .5', '"bits": null', '"bits": 16, "lambda": 0.01','"bits": 16.0', '"bits": 1.6e1', '"bits": "16"', '"bits": 16, "bits": 16', '"bits": true', '"bits": 0')
     wrong += edit('"original": "none"', '"original": null', '"original": ""', '"original": "None"', f'"original": "{"0" * 64}"', f'"original": "{digits}"', '"original": 0')
     wrong += edit('"version": 2', '"version": 1', '"version": 3', '"version": 2.0') + edit('"id"', '"Id"') + edit(digits, digits.upper(), escaped)
+    stamps = [f'"timestamp": {value}, "bits"' for value in ('""', '"AA="', '"AB=="', '"AA==\\n"', '"AA-_"', "0", "null", '"AA==", "timestamp": "AA=="')]
+    wrong += edit('"bits"', *stamps)
     bound = key_text(replace(key, original=seed(2)))
     wrong += [bound.replace(seed(2).hex(), digest, 1) for digest in (seed(2).hex()[1:], seed(2).hex() + "0", seed(2).hex().upper(), seed(3).hex(), "none")]
     wrong += [good + "x", good + "\0", "\ufeff" + good, good[:-1], good[1:], "", "[" * 9 + "]" * 9, "[" + good + "]"]
@@ -512,7 +514,8 @@ def test_reader_of_keys(tmp_path):
                                 ("w", "OI", (0, 8)), ("w\x01", "OI", (8, 8)), ("w\x7f", "OI", (8, 8)), ("w" * 1025, "OI", (8, 8)), ("v", "OI", (8, 8)),
                                 ("w", "OI", (2**24, 2**24 + 1)), ("w", "OI", (2**48, 1))):
         wrong.append(other(targets=(Target(name, layout, shape), key.targets[1])))
-    right = [good, bound, other(carrier="balanced"), other(ones=True), other(scheme="direct", bits=84)]
+    right = edit('"bits"', '"timestamp": "AA==", "bits"', '"timestamp" :  "\\u0041A\\/+", "bits"')
+    right += [good, bound, other(carrier="balanced"), other(ones=True), other(scheme="direct", bits=84)]
     right += [other(scheme="diff", bits=42), other(created=2**63 - 1), other(targets=(Target("\x80é♞", "O", (1,)),))]
     right += [other(targets=(Target("w" * 1024, "OIDHW", (2, 1, 1, 1, 1)), key.targets[0])), other(targets=(Target("w", "OI", (2**24, 2**24)),))]
     right += edit('"w"', '"\\u0077"') + edit('"format"', '"f\\u006frmat"') + edit('"none"', '"n\\u006fne"') + [good.replace(", ", " ,\r\n\t")]
