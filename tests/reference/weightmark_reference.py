@@ -4,6 +4,7 @@ Plain rather than fast. NumPy does the arithmetic: uint32 for the key stream, fl
 (section 4) needs a library, libsodium by ctypes, for Argon2id and XChaCha20-Poly1305 are in neither Python nor NumPy.
 """
 
+import base64
 import ctypes
 import ctypes.util
 import hashlib
@@ -116,6 +117,16 @@ def exactly(thing, names):
     need(isinstance(thing, dict) and set(thing) == set(names), "exactly the members " + ", ".join(sorted(names)))
 
 
+def check_timestamp(text):
+    """Base64 as it is written, of 1 to 65536 bytes. Whether it is a time stamp is looked at when it is checked (section 17)."""
+    need(isinstance(text, str) and text.isascii(), "timestamp is a string")
+    try:
+        token = base64.b64decode(text, validate=True)
+    except ValueError:
+        token = b""
+    need(1 <= len(token) <= 65536 and base64.b64encode(token).decode() == text, "timestamp is base64 of 1 to 65536 bytes")
+
+
 def parse_key(data, passphrase=None):
     """The key in a key file's bytes; refused where its id does not fit. A sealed key without its passphrase: a key without a seed, id unchecked."""
     need(len(data) <= 64 << 20, "at most 64 MiB")
@@ -126,7 +137,9 @@ def parse_key(data, passphrase=None):
         raise Refused(f"not a JSON text in UTF-8: {error}") from None
     need(isinstance(top, dict) and top.get("format") == "weightmark-key", "format is weightmark-key")
     need(is_integer(top.get("version")) and top["version"] == 2, "version is 2")
-    exactly(top, ["format", "version", "id", "scheme", "carrier", "bits", "b", "created", "original", "targets", "sealed" if "sealed" in top else "seed"])
+    exactly(top, ["format", "version", "id", "scheme", "carrier", "bits", "b", "created", "original", "targets", "sealed" if "sealed" in top else "seed",
+                  *(["timestamp"] if "timestamp" in top else [])])
+    check_timestamp(top.get("timestamp", "AA=="))
     need(top["b"] in ("seed", "ones"), "b is seed or ones")
     need(is_integer(top["bits"]) and is_integer(top["created"]), "bits and created are integers")
     need(isinstance(top["scheme"], str) and isinstance(top["carrier"], str) and isinstance(top["targets"], list), "scheme, carrier, targets")
