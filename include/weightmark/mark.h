@@ -114,7 +114,7 @@ WMK_EXPORT wmk_status wmk_carrier_parse(wmk_carrier *out, const char *name);
  * authorities that the verifier trusts. Checking needs a build with OpenSSL's libcrypto; requests,
  * and keys with a stored token, work in every build. */
 
-#define WMK_KEY_STATEMENT_CHARS (16 + WMK_KEY_ID_CHARS)
+#define WMK_KEY_STATEMENT_CHARS (19 + WMK_KEY_ID_CHARS)
 #define WMK_TIMESTAMP_BYTES_MAX 65536 /* of a token in DER */
 
 /* What a checked time stamp says. */
@@ -127,7 +127,7 @@ typedef struct wmk_timestamp {
     char policy[128];              /* object identifier with dots */
 } wmk_timestamp;
 
-/* The text that is stamped, "weightmark key <id>\n". ARGUMENT: id is not 64 digits 0-9a-f. */
+/* The text that is stamped, "weightmark key id <id>\n". ARGUMENT: id is not 64 digits 0-9a-f. */
 WMK_EXPORT wmk_status wmk_key_statement(char statement[WMK_KEY_STATEMENT_CHARS + 1],
                                         const char *id);
 

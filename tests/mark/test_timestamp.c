@@ -54,7 +54,7 @@ static void test_statement(void **state)
     (void)state;
     char statement[WMK_KEY_STATEMENT_CHARS + 1], upper[] = "15BF1f93ef39709f12d9b353282188661e0db59f6b9ace797f012e0f7dd8edcd";
     assert_ok(wmk_key_statement(statement, id));
-    assert_string_equal(statement, "weightmark key 15bf1f93ef39709f12d9b353282188661e0db59f6b9ace797f012e0f7dd8edcd\n");
+    assert_string_equal(statement, "weightmark key id 15bf1f93ef39709f12d9b353282188661e0db59f6b9ace797f012e0f7dd8edcd\n");
     assert_int_equal(strlen(statement), WMK_KEY_STATEMENT_CHARS);
     assert_fails(wmk_key_statement(statement, upper), WMK_ERROR_ARGUMENT, "no key id");
     assert_fails(wmk_key_statement(statement, id + 1), WMK_ERROR_ARGUMENT, "64 digits");
