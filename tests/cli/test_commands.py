@@ -13,7 +13,7 @@ import tools
 from tools import run, run_json
 
 VERIFY_KEYS = ["verdict", "bits", "bit_errors", "ber", "z", "log10_p", "evidence_bits", "tries", "tensors", "key_id", "model", "matched",
-               "dated", "dated_by", "share_read", "tensors_partial", "tensors_missing", "reason"]
+               "dated", "dated_by", "share_read", "tensors_partial", "weights_lost", "tensors_missing", "reason"]
 
 
 def test_version_and_help(scratch):
