@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/derive.h"
 #include "mark/key_check.h"
 #include "mark/key_file.h"
@@ -14,7 +15,7 @@ typedef struct content {
     wmk_key_options options;
     wmk_target *targets; /* owned; the names lie in the reader's block */
     size_t capacity;
-    uint8_t *seed; /* [WMK_SEED_BYTES] locked memory */
+    uint8_t *seed; /* [WMK_SEED_BYTES] a block of secrets */
     uint8_t id[WMK_KEY_ID_BYTES], original[WMK_ORIGINAL_BYTES];
     uint8_t *timestamp; /* owned; NULL: none */
     size_t timestamp_bytes;
@@ -308,13 +309,11 @@ static wmk_status parse_key(content *found)
 /* Wipes and frees all that `content` holds; *found may be zeroed. */
 static void content_free(content *found)
 {
-    sodium_free(found->seed);
+    wmk_secret_free(found->seed);
+    wmk_secret_free(found->block);
+    wmk_secret_free(found->text);
     free(found->targets);
     free(found->timestamp);
-    if (found->block) sodium_memzero(found->block, found->size);
-    if (found->text) sodium_memzero(found->text, found->size);
-    free(found->block);
-    free(found->text);
 }
 
 /* Here the file is at fault, and not the caller. */
@@ -324,16 +323,28 @@ static wmk_status fail_file(wmk_status status, const char *path)
     return wmk_fail_within(status == WMK_ERROR_ARGUMENT || status == WMK_ERROR_MISMATCH ? WMK_ERROR_INPUT : status, "%s", path);
 }
 
+typedef struct parse_call {
+    content *found;
+    wmk_status status;
+} parse_call;
+
+static void parse_hidden(void *argument)
+{
+    parse_call *call = argument;
+    call->status = parse_key(call->found);
+}
+
 /* The file's content; a seal stays closed. The caller frees it also after a failure. */
 static wmk_status content_read(content *found, const char *path)
 {
     *found = (content){.options = WMK_KEY_OPTIONS_INIT};
     WMK_TRY(wmk_sodium_ready());
-    WMK_TRY(wmk_file_read(&found->text, &found->size, path, WMK_KEY_FILE_BYTES_MAX));
-    WMK_TRY(wmk_alloc(&found->block, found->size + 1, 1));
-    found->seed = sodium_malloc(WMK_SEED_BYTES);
-    if (!found->seed) return wmk_fail(WMK_ERROR_MEMORY, "%s: out of memory: %d bytes of locked memory were refused", path, WMK_SEED_BYTES);
-    return fail_file(parse_key(found), path);
+    WMK_TRY(wmk_file_read_secret(&found->text, &found->size, path, WMK_KEY_FILE_BYTES_MAX));
+    WMK_TRY(wmk_secret_alloc(&found->block, found->size + 1, 1));
+    WMK_TRY(wmk_secret_alloc(&found->seed, WMK_SEED_BYTES, 1));
+    parse_call call = {found, WMK_OK};
+    wmk_secret_call(parse_hidden, &call);
+    return fail_file(call.status, path);
 }
 
 /* Opens the seal if there is one, makes the key, and compares its id. */
@@ -390,6 +401,5 @@ wmk_status wmk_key_public_read(wmk_key_public *out, const char *path)
 
 void wmk_key_public_free(wmk_key_public *key)
 {
-    if (key->text) sodium_memzero(key->text, key->size);
-    free(key->text);
+    wmk_secret_free(key->text);
 }
