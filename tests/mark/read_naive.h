@@ -293,8 +293,13 @@ static inline void naive_single(const naive_tensor *t, wmk_carrier carrier, naiv
             divisor[k] = sqrt(square[o] / (double)P);
             w[k] = divisor[k] > 0 ? value[k] / divisor[k] : 0;
         } else {
-            divisor[k] = ldexp(f->r[o] * f->c[i], f->a[i]);
-            w[k] = f->r[o] * f->c[i] > 0 ? ldexp(value[k], -f->a[i]) / (f->r[o] * f->c[i]) : 0;
+            double rc = f->r[o] * f->c[i];
+            divisor[k] = ldexp(rc, f->a[i]);
+            w[k] = rc > 0 ? ldexp(value[k], -f->a[i]) / rc : 0;
+            if (rc > 0 && divisor[k] < 0x1p-1000) { /* no weight is multiplied by more than 2^1000 */
+                divisor[k] = 0x1p-1000;
+                w[k] = value[k] * 0x1p1000;
+            }
         }
     }
     free(square);
@@ -308,10 +313,12 @@ static inline double *naive_w(const naive_set *set, wmk_carrier carrier, uint64_
     for (size_t k = 0; k < set->count; k++) {
         const naive_tensor *t = &set->tensor[k];
         size_t O = t->extent[4], P = naive_size(t) / O, columns = carrier == WMK_CARRIER_MEAN ? P : P * O;
+        /* Filters that are too long to be balanced. */
+        wmk_carrier own = carrier == WMK_CARRIER_BALANCED && P > (1 << 22) ? WMK_CARRIER_WEIGHTS : carrier;
         uint64_t none;
         naive_balance f;
-        double *value = naive_finite(t, carrier, &f, &none), sum = 0;
-        if (set->view[k].data && carrier != WMK_CARRIER_MEAN) naive_single(t, carrier, &f, value, w + column, mine + column);
+        double *value = naive_finite(t, own, &f, &none), sum = 0;
+        if (set->view[k].data && carrier != WMK_CARRIER_MEAN) naive_single(t, own, &f, value, w + column, mine + column);
         for (size_t p = 0; set->view[k].data && carrier == WMK_CARRIER_MEAN && p < P; p++) {
             for (size_t o = 0; o < O; o++) w[column + p] += value[p * O + o];
             w[column + p] /= O;
