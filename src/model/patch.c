@@ -320,6 +320,7 @@ wmk_status wmk_patch_put(wmk_patch *patch, size_t index, uint64_t offset, uint64
     WMK_TRY(file->map.size < LARGE_BYTES || read_again ? wmk_output_write_at(output, data, size, begin)
                                                        : wmk_output_write_through(output, data, size, begin));
     WMK_TRY(add_range(&patch->copies[tensor->file], begin, begin + size));
+    show_edges(&patch->copies[tensor->file], (const unsigned char *)data - begin, begin, begin + size);
     patch->state[index].flushed = true;
     return WMK_OK;
 }
