@@ -218,6 +218,7 @@ def compare(key, key_file, model, redraws=0, tries=1, options=()):
     got = run("verify", model, "--key", key_file, "--json", *extra, *options)
     assert got["verdict"] == said.verdict and got["bits"] == said.bits and got["bit_errors"] == said.bit_errors
     assert got["key_id"] == ref.key_id(key).hex() and got["tries"] == tries
+    assert got["weights_lost"] == vector.none
     close("share_read", vector.share, got["share_read"])
     close("z", said.z, got["z"], floor=1e-6)
     close("log10_p", said.log10_p, got["log10_p"], floor=1e-6)
