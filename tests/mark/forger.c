@@ -1,14 +1,14 @@
-/* forger.c - plays every lever against format 1 and against the library, and prints what each gives.
+/* forger.c - plays every lever against format 1 and against the library, and prints what it gives.
  *
  *   forger [--model FILE] [--lever NAME]... [--minutes N] [--csv FILE] [--markdown FILE]
  *
  * Without --minutes a fixed number of tries is made per lever, so that a run can be repeated. With
- * it each lever searches for N minutes against the library; rows are appended to --csv as they are
- * done, and what stands there already is left out. Exit status 1: a lever gives too much against the
- * library, or too little against format 1, so that it is no attack. */
+ * it each lever searches for N minutes against the library. --csv: rows are appended as they are
+ * done, and a lever whose row is there is not played again. --markdown: the table of the rows in
+ * --csv. Exit status 1: a lever gives too much against the library, or too little against format 1,
+ * so that it is no attack; 2: usage, or a failure. */
 #include "forger.h"
 
-#include <errno.h>
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -18,6 +18,8 @@
 
 #include <omp.h>
 
+#include "base/secret.h"
+
 #define LIMIT_BITS 3.0 /* that a random search of tries may exceed log2(tries) by */
 #define PATIENCE 4     /* times the search is made longer while it is over the limit */
 
@@ -25,13 +27,15 @@
 const forger_lever forger_levers[] = {
     {"padding", forger_play_padding, 4, 3000, 300, false,
      "sizes of missing targets before each vector"},
-    {"padding-matrices", forger_play_padding_matrices, 3, 40, 150, false,
+    {"padding-matrices", forger_play_padding_matrices, 3, 20, 150, false,
      "the same before each square matrix"},
+    {"sizes", forger_play_sizes, 4, 3000, 300, false,
+     "the vectors' sizes in the key, larger than in the file"},
     {"order", forger_play_order, 4, 4000, 100, false,
      "order of the vectors, optimal by assignment"},
-    {"order-matrices", forger_play_order_matrices, 3, 40, 40, false,
+    {"order-matrices", forger_play_order_matrices, 3, 20, 40, false,
      "order of the square matrices, optimal by assignment"},
-    {"greedy", forger_play_greedy, 3, 40, 60, false,
+    {"greedy", forger_play_greedy, 3, 20, 60, false,
      "matrices in greedy order, vectors between them as padding"},
     {"swaps", forger_play_swaps, 10000, 6000, 60, false, "order of the vectors, by swaps of two"},
     {"layouts", forger_play_layouts, 4, 4000, 0, false, "letters of the axes of each tensor"},
@@ -41,11 +45,12 @@ const forger_lever forger_levers[] = {
     {"original", forger_play_original, 1 << 16, 1 << 20, 0, false, "the 32 bytes of `original`"},
     {"names", forger_play_names, 1 << 16, 1 << 20, 0, false, "the name of a missing target"},
     {"axes", forger_play_axes, 1 << 16, 1 << 19, 0, false, "axes of size 1"},
-    {"map", forger_play_map, 1, 2, 8, false, "an honest key, tensors of one shape exchanged by a map"},
+    {"map", forger_play_map, 1, 2, 8, false,
+     "an honest key, tensors of one shape exchanged by a map"},
     {"any-tensor", forger_play_any_tensor, 2, 6, 5, false,
      "an honest key of 1000 targets, any tensor"},
-    {"pairs", forger_play_pairs, 4, 16, 0, false, "16 models by 16 honest keys, `tries` 256"},
-    {"aligned-by-original", forger_play_aligned_by_original, 1, 300, 0, false,
+    {"pairs", forger_play_pairs, 2, 8, 0, false, "the best of 16 models by 16 honest keys"},
+    {"aligned-by-original", forger_play_aligned_by_original, 1, 100, 0, false,
      "an honest key; units aligned to the original in its id by weights alone"},
     {"aligned-by-key", forger_play_aligned_by_key, 1, 1, 1000, true,
      "an honest key; units of the file ordered by the key"},
@@ -61,11 +66,15 @@ double forger_now(void)
     return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
 }
 
+void forger_stop(const char *what, const char *which)
+{
+    fprintf(stderr, "forger: %s%s%s\n", what, which != NULL ? " " : "", which != NULL ? which : "");
+    exit(2);
+}
+
 void forger_must(wmk_status status)
 {
-    if (status == WMK_OK) return;
-    fprintf(stderr, "forger: %s\n", wmk_error_message());
-    exit(2);
+    if (status != WMK_OK) forger_stop(wmk_error_message(), NULL);
 }
 
 void forger_fail(forger *f, const char *format, ...)
@@ -86,11 +95,12 @@ double forger_excess(const forger *f)
 
 /* A search that is over the limit goes on for some time: luck then stays behind log2(tries), and
  * what is more than luck does not. */
-bool forger_goes_on(const forger *f)
+bool forger_goes_on(forger *f)
 {
     if (f->format == FORGER_FORMAT_1) return f->tries < f->lever->tries_format_1;
     unsigned stretch = forger_excess(f) > LIMIT_BITS ? PATIENCE : 1;
-    if (f->minutes > 0) return forger_now() - f->started < 60 * f->minutes * stretch;
+    if (f->search_started == 0) f->search_started = forger_now();
+    if (f->minutes > 0) return forger_now() - f->search_started < 60 * f->minutes * stretch;
     return f->tries < f->lever->tries_short * stretch;
 }
 
@@ -110,66 +120,86 @@ static double unpaid_bits(const wmk_evidence *e)
     return fmax(0, -(least + log10(2)) / log10(2));
 }
 
-static void judge_lever(forger *f)
+/* What one lever gave against one format. */
+typedef struct row {
+    double seconds, tries, log2_tries, bits, excess, unpaid;
+} row;
+
+static row row_of(const forger *f)
 {
-    double unpaid = unpaid_bits(&f->best);
-    if (f->format == FORGER_FORMAT_1 && unpaid < f->lever->least)
-        forger_fail(f, "%.1f bits, it is known to give %.0f: the attack is not what it was", unpaid,
-                    f->lever->least);
-    if (f->format == FORGER_LIBRARY && f->lever->open && unpaid < f->lever->least)
-        forger_fail(f, "%.1f bits: is a file that is ordered by the key seen now?", unpaid);
-    if (f->format == FORGER_LIBRARY && !f->lever->open && forger_excess(f) > LIMIT_BITS)
-        forger_fail(f, "%.1f bits beyond log2(tries), at most %.0f may be luck", forger_excess(f),
+    double tries = (double)f->tries;
+    return (row){.seconds = fmax(0.01, forger_now() - f->started),
+                 .tries = tries,
+                 .log2_tries = log2(tries),
+                 .bits = f->best.evidence_bits,
+                 .excess = forger_excess(f),
+                 .unpaid = unpaid_bits(&f->best)};
+}
+
+static void judge_row(forger *f, const row *r)
+{
+    bool library = f->format == FORGER_LIBRARY, open = f->lever->open;
+    if (!library && r->unpaid < f->lever->least)
+        forger_fail(f, "%.1f bits, it is known to give %.0f: the attack is not what it was",
+                    r->unpaid, f->lever->least);
+    if (library && open && r->unpaid < f->lever->least)
+        forger_fail(f, "%.1f bits: is a file that is ordered by the key seen now?", r->unpaid);
+    if (library && !open && r->excess > LIMIT_BITS)
+        forger_fail(f, "%.1f bits beyond log2(tries), at most %.0f may be luck", r->excess,
                     LIMIT_BITS);
 }
 
-static void play_lever(forger *f, const forger_lever *lever)
+/* Of its name (FNV-1a), so that a lever's tries do not depend on which others there are. */
+static uint64_t first_random(const char *name)
 {
-    f->lever = lever;
-    f->random = (uint64_t)(lever - forger_levers) * 1000;
+    uint64_t hash = 0xcbf29ce484222325u;
+    for (; *name; name++) hash = (hash ^ (uint8_t)*name) * 0x100000001b3u;
+    return hash;
+}
+
+static void play_hidden(void *f) { ((forger *)f)->lever->play(f); }
+
+/* The whole lever in one wmk_secret_call: those of the library cost little within it. */
+static row play_lever(forger *f)
+{
+    const forger_lever *lever = f->lever;
+    f->random = first_random(lever->name);
     f->tries = 0;
     f->best = (wmk_evidence){0};
     f->has_plan = false;
     f->started = forger_now();
-    lever->play(f);
+    f->search_started = 0;
+    wmk_secret_call(play_hidden, f);
     forger_confirm(f);
+    return row_of(f);
 }
 
 /* ---- rows ---- */
 
-static void print_row(const forger *f, double seconds)
+static void print_row(const forger *f, const row *r)
 {
-    printf("%-20s %d %8.1f %10llu %9.0f %7.1f %9.1f %9.1f %8.1f%s\n", f->lever->name,
-           (int)f->format, seconds, (unsigned long long)f->tries, (double)f->tries / seconds,
-           log2((double)f->tries), unpaid_bits(&f->best), f->best.evidence_bits, forger_excess(f),
-           f->lever->open ? "  see below" : "");
+    printf("%-20s %d %8.1f %10.0f %9.0f %7.1f %9.1f %9.1f %8.1f%s\n", f->lever->name,
+           (int)f->format, r->seconds, r->tries, r->tries / r->seconds, r->log2_tries, r->unpaid,
+           r->bits, r->excess, f->lever->open ? "  see below" : "");
     fflush(stdout);
 }
 
 static FILE *open_file(const char *path, const char *mode)
 {
     FILE *file = fopen(path, mode);
-    if (file == NULL) {
-        fprintf(stderr, "forger: %s: %s\n", path, strerror(errno));
-        exit(2);
-    }
+    if (file == NULL) forger_stop("cannot open", path);
     return file;
 }
 
-static void append_row(const char *path, const forger *f, double seconds)
+static void append_row(const char *path, const forger *f, const row *r)
 {
     FILE *file = open_file(path, "a");
     if (ftell(file) == 0)
-        fprintf(file, "lever,format,seconds,tries,log2_tries,best_bits,excess\n");
-    fprintf(file, "%s,%d,%.1f,%llu,%.2f,%.2f,%.2f\n", f->lever->name, (int)f->format, seconds,
-            (unsigned long long)f->tries, log2((double)f->tries), f->best.evidence_bits,
-            forger_excess(f));
-    if (fclose(file) != 0) exit(2);
+        fprintf(file, "lever,format,seconds,tries,log2_tries,best_bits,excess,unpaid_bits\n");
+    fprintf(file, "%s,%d,%.2f,%.0f,%.2f,%.2f,%.2f,%.2f\n", f->lever->name, (int)f->format,
+            r->seconds, r->tries, r->log2_tries, r->bits, r->excess, r->unpaid);
+    if (fclose(file) != 0) forger_stop("cannot write to", path);
 }
-
-typedef struct row {
-    double seconds, tries, log2_tries, bits, excess;
-} row;
 
 /* The row of a lever and a format in the file, if it has one. */
 static bool find_row(row *out, const char *path, const char *lever, forger_format format)
@@ -179,38 +209,59 @@ static bool find_row(row *out, const char *path, const char *lever, forger_forma
     bool found = false;
     while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
         int number;
-        found = sscanf(line, "%63[^,],%d,%lf,%lf,%lf,%lf,%lf", name, &number, &out->seconds,
-                       &out->tries, &out->log2_tries, &out->bits, &out->excess) == 7 &&
-                strcmp(name, lever) == 0 && number == (int)format;
+        found =
+            sscanf(line, "%63[^,],%d,%lf,%lf,%lf,%lf,%lf,%lf", name, &number, &out->seconds,
+                   &out->tries, &out->log2_tries, &out->bits, &out->excess, &out->unpaid) == 8 &&
+            strcmp(name, lever) == 0 && number == (int)format;
     }
     if (file != NULL) fclose(file);
     return found;
 }
 
+static const char markdown_head[] =
+    "# A forger's table\n\n"
+    "Made by `tests/mark/forger.c` from `forger.csv`: a forger with the source looks for a key "
+    "that "
+    "reads a mark in a\nmodel which nobody marked. Against format 1, where X and b followed from "
+    "the "
+    "seed alone, each lever shows\nwhat it can do. Against the library every choice draws all of X "
+    "and b anew, so that evidence is about\nlog2(tries). Where p is exact, luck alone gives 3 bits "
+    "more in one of 16 searches; a search that is over 3 bits goes\non for up to four times as "
+    "long. Bits before payment do not count what `tries` in the verdict takes away.\n\n"
+    "| lever | what is chosen | format 1: bits before payment | tries | the library: seconds | "
+    "tries "
+    "| log2(tries) | bits before payment | bits | excess |\n"
+    "|---|---|---|---|---|---|---|---|---|---|\n";
+
+static const char markdown_foot[] = "\n(*) The library cannot see that a file was put into an "
+                                    "order that suits a key. What protects "
+                                    "is that the verifier\naligns, by weights alone and to the "
+                                    "original that the key's id binds, and "
+                                    "never the claimant: aligned-by-original.\n";
+
 static void write_markdown(const char *path, const char *csv)
 {
     FILE *file = open_file(path, "w");
-    fprintf(file, "| lever | what is chosen | format 1: bits (tries) | the library: tries | "
-                  "log2(tries) | best bits | excess |\n|---|---|---|---|---|---|---|\n");
+    fputs(markdown_head, file);
     for (size_t i = 0; i < forger_lever_count; i++) {
         const forger_lever *lever = &forger_levers[i];
         row one, two;
         if (!find_row(&one, csv, lever->name, FORGER_FORMAT_1)) continue;
         if (!find_row(&two, csv, lever->name, FORGER_LIBRARY)) continue;
-        fprintf(file, "| %s | %s | %.0f (%.0f) | %.0f | %.1f | %.1f | %.1f%s |\n", lever->name,
-                lever->what, one.bits, one.tries, two.tries, two.log2_tries, two.bits, two.excess,
-                lever->open ? " (*)" : "");
+        fprintf(file, "| %s | %s | %.1f | %.0f | %.0f | %.0f | %.1f | %.1f | %.1f | %.1f%s |\n",
+                lever->name, lever->what, one.unpaid, one.tries, two.seconds, two.tries,
+                two.log2_tries, two.unpaid, two.bits, two.excess, lever->open ? " (*)" : "");
     }
-    fprintf(file, "\n(*) The library cannot see that a file was put into an order that suits a key. "
-                  "What protects is that the verifier aligns, by weights alone and to the original "
-                  "that the key's id binds, and never the claimant (aligned-by-original).\n");
-    if (fclose(file) != 0) exit(2);
+    fputs(markdown_foot, file);
+    if (fclose(file) != 0) forger_stop("cannot write to", path);
 }
 
 /* ---- the run ---- */
 
+enum { LEVERS_MAX = 32 };
+
 typedef struct settings {
-    const char *model, *csv, *markdown, *lever[32];
+    const char *model, *csv, *markdown, *lever[LEVERS_MAX];
     size_t levers;
 } settings;
 
@@ -221,36 +272,52 @@ static bool is_chosen(const settings *s, const char *lever)
     return s->levers == 0;
 }
 
+/* The lever and the format at hand: played, or found in the file. */
+static void play_row(forger *f, const char *csv)
+{
+    row r;
+    bool done = find_row(&r, csv, f->lever->name, f->format);
+    if (!done) r = play_lever(f);
+    print_row(f, &r);
+    judge_row(f, &r);
+    if (!done && csv != NULL) append_row(csv, f, &r);
+}
+
 static void play_all(forger *f, const settings *s)
 {
     printf("%-20s %s %8s %10s %9s %7s %9s %9s %8s\n", "lever", "f", "seconds", "tries", "tries/s",
            "log2", "unpaid", "bits", "excess");
     for (size_t i = 0; i < forger_lever_count; i++) {
-        for (int format = FORGER_FORMAT_1; format <= FORGER_LIBRARY; format++) {
-            row done;
-            f->format = (forger_format)format;
-            if (!is_chosen(s, forger_levers[i].name)) continue;
-            if (find_row(&done, s->csv, forger_levers[i].name, f->format)) continue;
-            play_lever(f, &forger_levers[i]);
-            double seconds = fmax(1e-3, forger_now() - f->started);
-            print_row(f, seconds);
-            judge_lever(f);
-            if (s->csv != NULL) append_row(s->csv, f, seconds);
-        }
+        f->lever = &forger_levers[i];
+        if (!is_chosen(s, f->lever->name)) continue;
+        f->format = FORGER_FORMAT_1;
+        play_row(f, s->csv);
+        f->format = FORGER_LIBRARY;
+        play_row(f, s->csv);
     }
-    printf("f: 1, X and b from the seed alone (re-implemented), 2, the library. unpaid: bits before "
-           "the library's own `tries`.\n"
-           "aligned-by-key: the library cannot see that a file was put into an order that suits a "
-           "key. What protects\nis that the verifier aligns, by weights alone and to the original "
-           "that the key's id binds, and never the\nclaimant: aligned-by-original. No aligner "
-           "exists yet: until then a file that was re-ordered proves nothing.\n");
+    puts("f: 1, X and b from the seed alone (re-implemented); 2, the library.\n"
+         "unpaid: bits before the library's own `tries`.\n"
+         "aligned-by-key: the library cannot see that a file was put into an order that suits a\n"
+         "key. What protects is that the verifier aligns, by weights alone and to the original\n"
+         "that the key's id binds, and never the claimant: aligned-by-original. No aligner exists\n"
+         "yet: until then a file that was re-ordered proves nothing.");
 }
 
 static void usage(void)
 {
-    fprintf(stderr, "usage: forger [--model FILE] [--lever NAME]... [--minutes N] [--csv FILE] "
-                    "[--markdown FILE]\n");
+    fprintf(stderr, "usage: forger [--model FILE] [--lever NAME]... [--minutes N] [--csv FILE "
+                    "[--markdown FILE]]\nlevers:\n");
+    for (size_t i = 0; i < forger_lever_count; i++)
+        fprintf(stderr, "  %-20s %s\n", forger_levers[i].name, forger_levers[i].what);
     exit(2);
+}
+
+static bool is_lever(const char *name)
+{
+    bool found = false;
+    for (size_t i = 0; i < forger_lever_count; i++)
+        found |= strcmp(forger_levers[i].name, name) == 0;
+    return found;
 }
 
 static void parse(settings *s, forger *f, int argc, char **argv)
@@ -266,11 +333,12 @@ static void parse(settings *s, forger *f, int argc, char **argv)
             s->markdown = value;
         else if (strcmp(argv[i], "--minutes") == 0 && atof(value) > 0)
             f->minutes = atof(value);
-        else if (strcmp(argv[i], "--lever") == 0 && s->levers < sizeof s->lever / sizeof *s->lever)
+        else if (strcmp(argv[i], "--lever") == 0 && is_lever(value) && s->levers < LEVERS_MAX)
             s->lever[s->levers++] = value;
         else
             usage();
     }
+    if (s->markdown != NULL && s->csv == NULL) usage();
 }
 
 int main(int argc, char **argv)
@@ -282,7 +350,7 @@ int main(int argc, char **argv)
     forger_math_check(&f);
     forger_victim_open(&f.victim, s.model);
     play_all(&f, &s);
-    if (s.markdown != NULL && s.csv != NULL) write_markdown(s.markdown, s.csv);
+    if (s.markdown != NULL) write_markdown(s.markdown, s.csv);
     forger_victim_close(&f.victim);
     printf("%u failed\n", f.failures);
     return f.failures > 0;

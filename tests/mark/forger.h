@@ -42,7 +42,7 @@ typedef struct forger_victim {
 /* One target: a tensor of the victim, or one that the victim lacks and that only takes columns. */
 typedef struct forger_item {
     size_t tensor; /* FORGER_ABSENT: none */
-    uint64_t size; /* columns */
+    uint64_t size; /* columns; of one axis it may be more than the tensor has */
     forger_form form;
 } forger_item;
 
@@ -76,9 +76,10 @@ struct forger {
     unsigned failures;
 
     const forger_lever *lever;
-    uint64_t random; /* state of forger_random */
-    double started;  /* forger_now */
-    uint64_t tries;  /* what was judged and is not paid for in its evidence */
+    uint64_t random;       /* state of forger_random */
+    double started;        /* forger_now */
+    double search_started; /* the same at the first forger_goes_on; 0: not yet */
+    uint64_t tries;        /* what was judged and is not paid for in its evidence */
     wmk_evidence best;
     bool has_plan; /* best_plan is the key of `best` */
     forger_plan best_plan;
@@ -90,10 +91,11 @@ extern const forger_lever forger_levers[];
 extern const size_t forger_lever_count;
 double forger_now(void);               /* seconds on a clock that only goes forward */
 double forger_excess(const forger *f); /* evidence bits beyond log2(tries) */
-bool forger_goes_on(const forger *f);  /* whether the lever at hand may try again */
+bool forger_goes_on(forger *f);        /* whether the lever at hand may try again */
 /* Takes the evidence of one more try. plan: NULL, or the key's. */
 void forger_take(forger *f, const wmk_evidence *evidence, const forger_plan *plan);
 void forger_must(wmk_status status); /* ends the program with the message of a failure */
+void forger_stop(const char *what, const char *which) __attribute__((noreturn));
 void forger_fail(forger *f, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- forger_victim.c ---- */
@@ -138,7 +140,8 @@ void forger_dot_add(forger_sum *sum, const wmk_key *key, uint64_t column, const 
                     size_t count);
 double forger_bits_of_z(double z); /* -log2 of 2 Q(z), at least 0 */
 
-/* e [count]: what a column adds to z sqrt(M) per unit of w, scheme partition or random with T = 1. */
+/* e [count]: what a column adds to z sqrt(M) per unit of w. Scheme partition, or random with T = 1.
+ */
 void forger_gains(const wmk_key *key, uint64_t column, size_t count, float *e);
 /* A key whose columns are those that format 1 gives any key of this scheme, T and seed. */
 wmk_key *forger_format_1_columns(const forger_plan *plan);
@@ -158,6 +161,7 @@ void forger_math_check(forger *f); /* the two above against plain loops */
 
 void forger_play_padding(forger *f);
 void forger_play_padding_matrices(forger *f);
+void forger_play_sizes(forger *f);
 void forger_play_order(forger *f);
 void forger_play_order_matrices(forger *f);
 void forger_play_greedy(forger *f);

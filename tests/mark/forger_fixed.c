@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* ---- a map that the forger writes ---- */
 
@@ -100,31 +101,55 @@ void forger_play_any_tensor(forger *f)
 
 /* ---- many models, many keys ---- */
 
-/* Every pair of 16 honest keys and 16 models, which are the victim with its vectors moved on by one
- * place each; the best pair is kept. Whoever looks so says `tries` 256. */
+enum { KEYS = 16, MODELS = 16, PATH_CHARS = 40 };
+
+/* Files of the victim's vectors [n], each under the name of the one `moved` places before it. */
+static void write_moved(const forger *f, const size_t *found, size_t n, char path[][PATH_CHARS])
+{
+    static wmk_tensor_view views[FORGER_ITEMS_MAX];
+    for (size_t moved = 0; moved < MODELS; moved++) {
+        for (size_t i = 0; i < n; i++) {
+            views[i] = f->victim.tensor[found[(i + moved) % n]].in_file->view;
+            views[i].name = f->victim.tensor[found[i]].in_file->view.name;
+        }
+        snprintf(path[moved], PATH_CHARS, "forger-moved-%zu.safetensors", moved);
+        forger_must(wmk_model_write(path[moved], views, n, NULL, 0, true));
+    }
+}
+
+static int take_best(void *payload, const wmk_pair *pair)
+{
+    wmk_evidence *best = payload;
+    forger_must(pair->status);
+    const wmk_evidence *e = &pair->verification->evidence;
+    if (e->log10_p_soft < best->log10_p_soft) *best = *e;
+    return 0;
+}
+
+/* Every pair of honest keys and of models; the best is kept. */
 void forger_play_pairs(forger *f)
 {
-    enum { KEYS = 16, MODELS = 16 };
+    static char path[MODELS][PATH_CHARS];
+    const char *paths[MODELS];
+    wmk_key *keys[KEYS];
     size_t found[FORGER_ITEMS_MAX], n = forger_select(&f->victim, 1, 384, found);
-    wmk_tensor_view views[FORGER_ITEMS_MAX], moved[FORGER_ITEMS_MAX];
-    forger_plan plan;
+    const wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
+    write_moved(f, found, n, path);
+    for (int m = 0; m < MODELS; m++) paths[m] = path[m];
     while (f->tries == 0 || forger_goes_on(f)) {
-        wmk_evidence best = {.evidence_bits = -1};
+        wmk_evidence best = {.log10_p_soft = 1};
         for (int k = 0; k < KEYS; k++) {
+            forger_plan plan;
             forger_plan_begin(f, &plan, WMK_SCHEME_RANDOM, 1);
             for (size_t i = 0; i < n; i++) forger_plan_add(f, &plan, found[i], FORGER_PLAIN);
-            wmk_key *key = forger_key(f, &plan);
-            forger_views(f, &plan, key, views);
-            for (size_t m = 0; m < MODELS; m++) {
-                wmk_evidence e;
-                for (size_t i = 0; i < n; i++) moved[i] = views[(i + m) % n];
-                forger_must(wmk_mark_verify(&e, NULL, key, moved, KEYS * MODELS, 64, 1));
-                if (e.evidence_bits > best.evidence_bits) best = e;
-            }
-            wmk_key_free(key);
+            keys[k] = forger_key(f, &plan);
         }
+        forger_must(wmk_model_verify_many(paths, MODELS, (const wmk_key *const *)keys, KEYS,
+                                          &options, take_best, &best));
+        for (int k = 0; k < KEYS; k++) wmk_key_free(keys[k]);
         forger_take(f, &best, NULL);
     }
+    for (int m = 0; m < MODELS; m++) unlink(path[m]);
 }
 
 /* ---- the order of the units of a layer ---- */
@@ -161,11 +186,8 @@ static void layers_free(layers *of)
 static layers layers_of_victim(forger *f, forger_plan *plan)
 {
     size_t in[FORGER_ITEMS_MAX], out[FORGER_ITEMS_MAX], count = layer_count(f);
-    if (forger_select(&f->victim, UNITS, WIDTH, in) < count ||
-        forger_select(&f->victim, WIDTH, UNITS, out) < count) {
-        fprintf(stderr, "forger: the victim has not %zu layers of 384, 1536 and 384\n", count);
-        exit(2);
-    }
+    forger_select(&f->victim, UNITS, WIDTH, in);
+    forger_select(&f->victim, WIDTH, UNITS, out);
     layers made = layers_begin(count);
     for (size_t l = 0; l < count; l++) {
         forger_read(&f->victim, in[l], made.in[l]);
@@ -209,8 +231,8 @@ static wmk_evidence layers_judge(const layers *of, const wmk_key *key)
     return evidence;
 }
 
-/* feature [UNITS][FEATURES]: per unit what comes with it in two blocks of columns, in [WIDTH][UNITS]
- * and out [UNITS][WIDTH]. */
+/* feature [UNITS][FEATURES]: per unit, what belongs to it in two blocks of columns.
+ * in [WIDTH][UNITS], out [UNITS][WIDTH]. */
 static void gather_units(float *feature, const float *in, const float *out)
 {
     for (size_t u = 0; u < UNITS; u++) {
@@ -349,8 +371,8 @@ void forger_play_aligned_by_original(forger *f)
     align(&victim, NULL, &owner);
     wmk_evidence evidence = layers_judge(&forged, key), plain = layers_judge(&victim, key);
     if (fabs(evidence.z - plain.z) > 1e-9)
-        forger_fail(f, "aligned to one original, z is %.9f or %.9f by the order before",
-                    evidence.z, plain.z);
+        forger_fail(f, "aligned to one original, z is %.9f or %.9f by the order before", evidence.z,
+                    plain.z);
     forger_take(f, &evidence, NULL);
     wmk_key_free(key);
     plan.scheme = WMK_SCHEME_RANDOM;

@@ -29,7 +29,7 @@ typedef struct grind {
     size_t layouts;
 } grind;
 
-/* Puts choice number `number` into content, and into the options from which the library makes it. */
+/* Puts choice number `number` into content, and into the options of the library's key. */
 typedef void (*choice)(grind *g, uint64_t number);
 
 /* ---- canonical content (docs/spec.md, "Key id") ---- */
@@ -217,7 +217,7 @@ static void play(forger *f, size_t absent, choice choose)
     const forger_tensor *t = &f->victim.tensor[found[0]];
     list_layouts(g, layout, 0);
     for (size_t i = 0; i <= absent; i++) {
-        snprintf(g->name[i], sizeof g->name[i], "absent.........%zu", i);
+        snprintf(g->name[i], sizeof g->name[i], "absent.........%c", (char)('0' + i));
         g->target[i].name = i == 0 ? t->in_file->view.name : g->name[i];
         g->extent[i] = i == 0 ? t->size : 1;
         set_axes(g, i, "O");

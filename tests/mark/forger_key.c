@@ -1,4 +1,5 @@
-/* forger_key.c - from what the forger chose to a key, and what it reads from the victim. */
+/* forger_key.c - from what the forger chose to a key, and what it reads from the victim. Large
+ * arrays are static: the program has one thread, and wmk_secret_call covers 64 KiB of its stack. */
 #include "forger.h"
 
 #include <math.h>
@@ -9,7 +10,7 @@
 
 #include "mark/key.h"
 
-enum { CREATED = 1600000000 };
+enum { CREATED = 1600000000, NAME_CHARS = 32 };
 
 void forger_seed(forger *f, uint8_t seed[WMK_SEED_BYTES])
 {
@@ -29,10 +30,7 @@ void forger_plan_begin(forger *f, forger_plan *plan, wmk_scheme scheme, uint32_t
 
 static void add(forger_plan *plan, forger_item item)
 {
-    if (plan->count == FORGER_ITEMS_MAX) {
-        fprintf(stderr, "forger: a key of more than %d targets\n", FORGER_ITEMS_MAX);
-        exit(2);
-    }
+    if (plan->count == FORGER_ITEMS_MAX) forger_stop("a key of too many targets", NULL);
     plan->item[plan->count++] = item;
 }
 
@@ -73,11 +71,12 @@ static void set_layout(wmk_target *target, const char *layout)
 }
 
 /* name: room for that of a target that the victim lacks. */
-static wmk_target target_of(const forger *f, const forger_item *item, size_t index, char name[24])
+static wmk_target target_of(const forger *f, const forger_item *item, size_t index,
+                            char name[NAME_CHARS])
 {
     wmk_target target = {0};
     if (item->tensor == FORGER_ABSENT) {
-        snprintf(name, 24, "absent.%zu", index);
+        snprintf(name, NAME_CHARS, "absent.%zu", index);
         target.name = name;
         set_layout(&target, "O");
         target.shape[0] = item->size;
@@ -88,7 +87,7 @@ static wmk_target target_of(const forger *f, const forger_item *item, size_t ind
     target.name = t->in_file->view.name;
     if (t->in_file->view.rank == 1 && plain) {
         set_layout(&target, "O");
-        target.shape[0] = t->columns;
+        target.shape[0] = item->size;
     } else {
         set_layout(&target, plain || t->in_file->view.rank == 1 ? "OI" : "IO");
         target.shape[0] = t->rows;
@@ -99,8 +98,8 @@ static wmk_target target_of(const forger *f, const forger_item *item, size_t ind
 
 wmk_key *forger_key(const forger *f, const forger_plan *plan)
 {
-    wmk_target target[FORGER_ITEMS_MAX];
-    char name[FORGER_ITEMS_MAX][24];
+    static wmk_target target[FORGER_ITEMS_MAX];
+    static char name[FORGER_ITEMS_MAX][NAME_CHARS];
     for (size_t i = 0; i < plan->count; i++) target[i] = target_of(f, &plan->item[i], i, name[i]);
     wmk_key_options options = WMK_KEY_OPTIONS_INIT;
     options.scheme = plan->scheme;
@@ -149,7 +148,7 @@ void forger_dot_add(forger_sum *sum, const wmk_key *key, uint64_t column, const 
                     size_t count)
 {
     enum { RUN = 4096 };
-    float e[RUN];
+    static float e[RUN];
     for (size_t at = 0; at < count; at += RUN) {
         size_t n = count - at < RUN ? count - at : RUN;
         forger_gains(key, column + at, n, e);
@@ -167,15 +166,44 @@ static double quick_bits(forger *f, const forger_plan *plan, const wmk_key *key)
         const forger_item *item = &plan->item[i];
         if (item->tensor != FORGER_ABSENT)
             forger_dot_add(&sum, key, column, forger_columns(&f->victim, item->tensor, item->form),
-                           item->size);
+                           f->victim.tensor[item->tensor].size);
     }
     return forger_bits_of_z(sum.dot / sqrt(sum.squares));
 }
 
+/* Through the victim's file. */
+static wmk_evidence read_file(const forger *f, const wmk_key *key)
+{
+    wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
+    wmk_verification found;
+    forger_must(wmk_model_verify(&found, f->victim.model, key, &options));
+    wmk_evidence evidence = found.evidence;
+    wmk_verification_free(&found);
+    return evidence;
+}
+
+static bool has_other_sizes(const forger *f, const forger_plan *plan)
+{
+    for (size_t i = 0; i < plan->count; i++) {
+        const forger_item *item = &plan->item[i];
+        if (item->tensor != FORGER_ABSENT && item->size != f->victim.tensor[item->tensor].size)
+            return true;
+    }
+    return false;
+}
+
+static wmk_evidence read_victim(const forger *f, const forger_plan *plan, const wmk_key *key)
+{
+    static wmk_tensor_view views[FORGER_ITEMS_MAX];
+    wmk_evidence evidence;
+    if (has_other_sizes(f, plan)) return read_file(f, key);
+    forger_views(f, plan, key, views);
+    forger_must(wmk_mark_verify(&evidence, NULL, key, views, 1, WMK_THRESHOLD_BITS_DEFAULT, 1));
+    return evidence;
+}
+
 double forger_judge(forger *f, const forger_plan *plan)
 {
-    wmk_tensor_view views[FORGER_ITEMS_MAX];
-    wmk_evidence evidence = {0};
     wmk_key *key = forger_key(f, plan);
     bool quick = plan->scheme == WMK_SCHEME_RANDOM && plan->T == 1;
     double bits = quick ? quick_bits(f, plan, key) : 0;
@@ -184,8 +212,7 @@ double forger_judge(forger *f, const forger_plan *plan)
         f->tries++;
         return bits;
     }
-    forger_views(f, plan, key, views);
-    forger_must(wmk_mark_verify(&evidence, NULL, key, views, 1, WMK_THRESHOLD_BITS_DEFAULT, 1));
+    wmk_evidence evidence = read_victim(f, plan, key);
     wmk_key_free(key);
     if (quick && fabs(evidence.evidence_bits - bits) > 1e-4 * (1 + bits))
         forger_fail(f, "the library reads %.6f bits where the formula gives %.6f",
@@ -196,14 +223,10 @@ double forger_judge(forger *f, const forger_plan *plan)
 
 void forger_confirm(forger *f)
 {
-    wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
-    wmk_verification found;
     if (!f->has_plan) return;
     wmk_key *key = forger_key(f, &f->best_plan);
-    forger_must(wmk_model_verify(&found, f->victim.model, key, &options));
+    double bits = read_file(f, key).evidence_bits;
     wmk_key_free(key);
-    double bits = found.evidence.evidence_bits;
-    wmk_verification_free(&found);
     if (fabs(bits - f->best.evidence_bits) > 1e-6 * (1 + bits))
         forger_fail(f, "the victim's file gives %.6f bits, its tensors gave %.6f", bits,
                     f->best.evidence_bits);
@@ -214,15 +237,15 @@ void forger_confirm(forger *f)
 void forger_gains(const wmk_key *key, uint64_t column, size_t count, float *e)
 {
     enum { RUN = 4096 };
-    uint8_t b[WMK_BITS_MAX];
+    static uint8_t b[WMK_BITS_MAX];
+    static uint16_t row[RUN];
+    static int8_t sign[RUN];
     wmk_key_bits(key, b);
     if (wmk_key_scheme(key) == WMK_SCHEME_RANDOM) {
         forger_must(wmk_key_x(key, 0, column, count, e));
         for (size_t i = 0; i < count && !b[0]; i++) e[i] = -e[i];
         return;
     }
-    uint16_t row[RUN];
-    int8_t sign[RUN];
     for (size_t at = 0; at < count; at += RUN) {
         size_t n = count - at < RUN ? count - at : RUN;
         forger_must(wmk_key_partition(key, column + at, n, row, sign));

@@ -3,7 +3,6 @@
  * potentials, Kuhn 1955, in the O(n^3) form of Jonker and Volgenant 1987). */
 #include "forger.h"
 
-#include <complex.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,7 +15,10 @@ uint64_t forger_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-static double uniform(uint64_t *state) { return ((double)(forger_random(state) >> 11) + 0.5) * 0x1p-53; }
+static double uniform(uint64_t *state)
+{
+    return ((double)(forger_random(state) >> 11) + 0.5) * 0x1p-53;
+}
 
 double forger_normal(uint64_t *state)
 {
@@ -50,65 +52,68 @@ double forger_dot(const float *a, const float *b, size_t count)
 
 /* ---- correlation ---- */
 
+typedef struct complex_number {
+    double re, im;
+} complex_number;
+
 /* z [n] in bit-reversed order. */
-static void reverse_bits(double complex *z, size_t n)
+static void reverse_bits(complex_number *z, size_t n)
 {
     for (size_t i = 1, j = 0; i < n; i++) {
         size_t bit = n >> 1;
         for (; j & bit; bit >>= 1) j ^= bit;
         j ^= bit;
         if (i >= j) continue;
-        double complex t = z[i];
+        complex_number t = z[i];
         z[i] = z[j];
         z[j] = t;
     }
 }
 
 /* z [n], n a power of two, to its transform; root [n / 2]: exp(-2 pi i k / n). */
-static void transform(double complex *z, size_t n, const double complex *root)
+static void transform(complex_number *z, size_t n, const complex_number *root)
 {
     reverse_bits(z, n);
     for (size_t half = 1; half < n; half *= 2)
         for (size_t block = 0; block < n; block += 2 * half)
             for (size_t k = 0; k < half; k++) {
-                double complex a = z[block + k], w = root[k * (n / 2 / half)], b = z[block + half + k];
-                /* the product by hand: C's own looks for infinities */
-                double re = creal(w) * creal(b) - cimag(w) * cimag(b);
-                double im = creal(w) * cimag(b) + cimag(w) * creal(b);
-                z[block + k] = CMPLX(creal(a) + re, cimag(a) + im);
-                z[block + half + k] = CMPLX(creal(a) - re, cimag(a) - im);
+                complex_number a = z[block + k], b = z[block + half + k];
+                complex_number w = root[k * (n / 2 / half)];
+                double re = w.re * b.re - w.im * b.im, im = w.re * b.im + w.im * b.re;
+                z[block + k] = (complex_number){a.re + re, a.im + im};
+                z[block + half + k] = (complex_number){a.re - re, a.im - im};
             }
 }
 
 /* root [n / 2], kept for the next call. */
-static const double complex *roots_of_unity(size_t n)
+static const complex_number *roots_of_unity(size_t n)
 {
-    static double complex *root;
+    static complex_number *root;
     static size_t roots;
     if (roots == n) return root;
     free(root);
     root = malloc(n / 2 * sizeof *root);
     for (size_t k = 0; k < n / 2; k++) {
         double angle = -6.283185307179586477 * (double)k / (double)n;
-        root[k] = CMPLX(cos(angle), sin(angle));
+        root[k] = (complex_number){cos(angle), sin(angle)};
     }
     roots = n;
     return root;
 }
 
 /* z [n] = e + i w to their circular correlation, n times it, as the real part. */
-static void correlate_block(double complex *z, size_t n, const double complex *root)
+static void correlate_block(complex_number *z, size_t n, const complex_number *root)
 {
     transform(z, n, root);
-    /* E conj(W), conjugated so that the forward transform inverts it. E and W are taken apart by
-     * the symmetry of a real vector's transform. */
+    /* E and W are taken apart by the symmetry of a real vector's transform. Then E conj(W),
+     * conjugated so that the forward transform inverts it. */
     for (size_t k = 0; k <= n / 2; k++) {
-        double complex a = z[k], b = conj(z[(n - k) % n]);
-        double complex E = (a + b) / 2, W = CMPLX(cimag(a - b) / 2, -creal(a - b) / 2);
-        double re = creal(E) * creal(W) + cimag(E) * cimag(W);
-        double im = cimag(E) * creal(W) - creal(E) * cimag(W);
-        z[k] = CMPLX(re, -im);
-        z[(n - k) % n] = CMPLX(re, im);
+        complex_number a = z[k], b = z[(n - k) % n];
+        complex_number E = {(a.re + b.re) / 2, (a.im - b.im) / 2};
+        complex_number W = {(a.im + b.im) / 2, (b.re - a.re) / 2};
+        double re = E.re * W.re + E.im * W.im, im = E.im * W.re - E.re * W.im;
+        z[k] = (complex_number){re, -im};
+        z[(n - k) % n] = (complex_number){re, im};
     }
     transform(z, n, root);
 }
@@ -118,14 +123,14 @@ void forger_correlate(double *out, size_t lags, const float *e, const float *w, 
 {
     size_t n = 2, total = lags + count;
     while (n < total && n < 8 * count) n *= 2;
-    const double complex *root = roots_of_unity(n);
-    double complex *z = malloc(n * sizeof *z);
+    const complex_number *root = roots_of_unity(n);
+    complex_number *z = malloc(n * sizeof *z);
     for (size_t first = 0, step = n - count; first < lags; first += step) {
         for (size_t i = 0; i < n; i++)
-            z[i] = CMPLX(first + i < total ? e[first + i] : 0, i < count ? w[i] : 0);
+            z[i] = (complex_number){first + i < total ? e[first + i] : 0, i < count ? w[i] : 0};
         correlate_block(z, n, root);
         for (size_t lag = first; lag < lags && lag < first + step; lag++)
-            out[lag] = creal(z[lag - first]) / (double)n;
+            out[lag] = z[lag - first].re / (double)n;
     }
     free(z);
 }

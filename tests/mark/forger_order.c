@@ -79,12 +79,16 @@ static void swap_two(forger *f, forger_plan *plan)
 
 static void in_file_order(forger *f, forger_plan *plan, const pool *from)
 {
-    for (size_t i = 0; i < from->count; i++) forger_plan_add(f, plan, from->tensor[i], FORGER_PLAIN);
+    for (size_t i = 0; i < from->count; i++)
+        forger_plan_add(f, plan, from->tensor[i], FORGER_PLAIN);
 }
 
-/* ---- padding: a missing target before each tensor, as large as makes the tensor fit best ---- */
+/* ---- padding: as many columns before each tensor as make it fit best ---- */
 
-static size_t offsets(const forger *f) { return f->minutes > 0 ? (size_t)1 << 20 : (size_t)1 << 14; }
+static size_t offsets(const forger *f)
+{
+    return f->minutes > 0 ? (size_t)1 << 20 : (size_t)1 << 14;
+}
 
 static size_t index_of_max(const double *value, size_t count)
 {
@@ -94,7 +98,15 @@ static size_t index_of_max(const double *value, size_t count)
     return best;
 }
 
-static void aim_padding(forger *f, forger_plan *plan, const pool *from)
+/* Puts columns before what is added next: those of a missing target, or more of the last one. */
+typedef void (*pad)(forger_plan *plan, uint64_t columns);
+
+static void stretch_last(forger_plan *plan, uint64_t columns)
+{
+    plan->item[plan->count - 1].size += columns;
+}
+
+static void aim_padding_by(forger *f, forger_plan *plan, const pool *from, pad add_columns)
 {
     size_t lags = offsets(f), size = f->victim.tensor[from->tensor[0]].size;
     float *e = malloc((lags + size) * sizeof *e);
@@ -103,10 +115,13 @@ static void aim_padding(forger *f, forger_plan *plan, const pool *from)
     uint64_t column = 0;
     for (size_t i = 0; i < from->count; i++) {
         const float *w = forger_columns(&f->victim, from->tensor[i], FORGER_PLAIN);
-        forger_gains(columns, column, lags + size, e);
-        forger_correlate(gain, lags, e, w, size);
-        size_t best = index_of_max(gain, lags);
-        forger_plan_add_absent(plan, best);
+        size_t best = 0;
+        if (i > 0) {
+            forger_gains(columns, column, lags + size, e);
+            forger_correlate(gain, lags, e, w, size);
+            best = index_of_max(gain, lags);
+            add_columns(plan, best);
+        }
         forger_plan_add(f, plan, from->tensor[i], FORGER_PLAIN);
         column += best + size;
     }
@@ -115,12 +130,34 @@ static void aim_padding(forger *f, forger_plan *plan, const pool *from)
     free(gain);
 }
 
+static void aim_padding(forger *f, forger_plan *plan, const pool *from)
+{
+    aim_padding_by(f, plan, from, forger_plan_add_absent);
+}
+
+static void aim_sizes(forger *f, forger_plan *plan, const pool *from)
+{
+    aim_padding_by(f, plan, from, stretch_last);
+}
+
 static void resize_one(forger *f, forger_plan *plan)
 {
     size_t i;
     do i = forger_random(&f->random) % plan->count;
     while (plan->item[i].tensor != FORGER_ABSENT);
     plan->item[i].size = 1 + forger_random(&f->random) % offsets(f);
+}
+
+static void stretch_one(forger *f, forger_plan *plan)
+{
+    forger_item *item = &plan->item[forger_random(&f->random) % plan->count];
+    item->size = f->victim.tensor[item->tensor].size + forger_random(&f->random) % offsets(f);
+}
+
+void forger_play_sizes(forger *f)
+{
+    pool p = vectors(f);
+    play(f, &p, 0, aim_sizes, stretch_one);
 }
 
 void forger_play_padding(forger *f)

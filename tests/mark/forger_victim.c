@@ -1,4 +1,4 @@
-/* forger_victim.c - the model that nobody marked: a file that is given, or one of random weights. */
+/* forger_victim.c - the model that nobody marked: a file that is given, or random weights. */
 #include "forger.h"
 
 #include <math.h>
@@ -19,7 +19,8 @@ typedef struct maker {
     uint64_t random;
 } maker;
 
-/* rows 0: one axis. Normalisation's weights lie around 1, all others around 0, each row by itself. */
+/* rows 0: one axis. A normalisation's weights lie around 0.9, all others around 0, and each row has
+ * a size of its own. */
 static void make_tensor(maker *m, const char *prefix, const char *name, uint64_t rows,
                         uint64_t columns)
 {
@@ -42,8 +43,8 @@ static void make_layer(maker *m, int layer)
 {
     char prefix[32], part[48];
     snprintf(prefix, sizeof prefix, "encoder.layer.%d.", layer);
-    const char *const dense[] = {"attention.self.query", "attention.self.key", "attention.self.value",
-                                 "attention.output.dense"};
+    const char *const dense[] = {"attention.self.query", "attention.self.key",
+                                 "attention.self.value", "attention.output.dense"};
     const char *const norm[] = {"attention.output.LayerNorm", "output.LayerNorm"};
     for (size_t i = 0; i < sizeof norm / sizeof norm[0]; i++) {
         snprintf(part, sizeof part, "%s.weight", norm[i]);
@@ -81,6 +82,22 @@ static void make_file(const char *path)
 
 /* ---- opening ---- */
 
+/* The levers count on these shapes. */
+static void check_shapes(const forger_victim *victim)
+{
+    static const uint64_t shape[][3] = {/* rows, columns, least number */
+                                        {1, WIDTH, 16},
+                                        {2, WIDTH, 1},
+                                        {WIDTH, WIDTH, 8},
+                                        {UNITS, WIDTH, LAYERS},
+                                        {WIDTH, UNITS, LAYERS}};
+    size_t found[FORGER_ITEMS_MAX];
+    for (size_t i = 0; i < sizeof shape / sizeof shape[0]; i++)
+        if (forger_select(victim, shape[i][0], shape[i][1], found) < shape[i][2])
+            forger_stop("the model has not the shapes of MiniLM-L6:",
+                        wmk_model_path(victim->model));
+}
+
 void forger_victim_open(forger_victim *out, const char *path)
 {
     *out = (forger_victim){0};
@@ -92,13 +109,15 @@ void forger_victim_open(forger_victim *out, const char *path)
     for (size_t i = 0; i < count; i++) {
         const wmk_model_tensor *in_file = wmk_model_tensor_at(out->model, i);
         const wmk_tensor_view *view = &in_file->view;
-        if (view->dtype != WMK_F32 || view->data == NULL || view->rank < 1 || view->rank > 2) continue;
+        if (view->dtype != WMK_F32 || view->data == NULL || view->rank < 1 || view->rank > 2)
+            continue;
         forger_tensor *t = &out->tensor[out->count++];
         t->in_file = in_file;
         t->rows = view->rank == 2 ? view->shape[0] : 1;
         t->columns = view->shape[view->rank - 1];
         t->size = (size_t)(t->rows * t->columns);
     }
+    check_shapes(out);
 }
 
 void forger_victim_close(forger_victim *victim)

