@@ -3,6 +3,7 @@
  * into less than half of a channel. All of the start is in integers, so that every machine finds the same. */
 #include "mark/carrier_balance.h"
 
+#include <float.h>
 #include <math.h>
 #include <omp.h>
 #include <stdlib.h>
@@ -218,7 +219,7 @@ static void find_channel_medians(wmk_balance *s)
             else
                 low = middle + 1;
         }
-        s->a[i] = (int16_t)low;
+        s->a[i] = (int16_t)(low < EXPONENT_LEAST ? EXPONENT_LEAST : low); /* so that 2^-a is a number */
     }
 }
 
@@ -348,6 +349,13 @@ static bool repair_filters(wmk_balance *s)
     return damaged;
 }
 
+/* Filters that count as 0 because their squares overflow: a scaled weight of theirs may be infinite. */
+static void drop_filters(const wmk_balance *s, uint64_t filter, uint64_t inner, size_t at, size_t count, double *value)
+{
+    for (size_t i = 0; i < count; i++)
+        if (s->inverse[filter + (at + i) / inner] == 0) value[i] = 0;
+}
+
 /* Filters are strewn over the tensor: it is read twice, in the order of memory. */
 static void divide_by_strips(wmk_balance *s)
 {
@@ -365,6 +373,7 @@ static void divide_by_strips(wmk_balance *s)
             for (uint64_t at = 0; at < n; at += now) {
                 now = n - at < PIECE ? n - at : PIECE;
                 wmk_view_read(s->view, (u * place->filters + f) * inner + at, (size_t)now, value);
+                if (damaged) drop_filters(s, f, inner, (size_t)at, (size_t)now, value);
                 if (damaged) wmk_values_clean(value, (size_t)now);
                 for (uint64_t i = 0; i < now; i++) {
                     uint64_t q = inner == 1 ? 0 : (at + i) % inner, filter = f + (inner == 1 ? at + i : (at + i) / inner);
@@ -461,7 +470,7 @@ uint64_t wmk_balance_compute(wmk_balance *s, double *channel, double *channel_rm
         double sum = 0;
         for (uint64_t w = 0; w < s->window; w++) sum += s->sum[s->positions[i * s->window + w]];
         double c = sqrt(sum / each);
-        channel[i] = c > 0 ? ldexp(1, -s->a[i]) / c : 0;
+        channel[i] = c > 0 ? fmin(ldexp(1, -s->a[i]) / c, DBL_MAX) : 0; /* times 0, that of a lost filter, is 0 */
         if (channel_rms != NULL) channel_rms[i] = c > 0 ? ldexp(c, s->a[i]) : 0;
     }
     return s->lost;

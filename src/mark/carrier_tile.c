@@ -32,6 +32,7 @@ typedef struct workspace {
     double *channel, *channel_rms;            /* [positions] the same, of a tile that goes filter by filter */
     float *channel_f32, *channel_rms_f32;     /* the same, for walks with rooms */
     float *v, *change, *direction;            /* the same */
+    double channel_largest;                   /* of all four kinds of factors of channels */
 } workspace;
 
 /* Where the chunks begin: tiles are numbered through all targets that are there. */
@@ -328,6 +329,7 @@ static void balance_strips(const walker *w, const wmk_tile *t, workspace *s, wmk
 /* The channels' factors in the order of memory. */
 static void balance_positions(const walker *w, const wmk_tile *t, workspace *s)
 {
+    s->channel_largest = 0;
     for (size_t k = 0; k < t->positions; k++) {
         uint64_t channel = channel_at(t, s->map.position[k]);
         s->channel[k] = w->vector->channel[channel];
@@ -335,6 +337,8 @@ static void balance_positions(const walker *w, const wmk_tile *t, workspace *s)
         s->channel_rms[k] = w->vector->channel_rms[channel];
         s->channel_f32[k] = (float)s->channel[k];
         s->channel_rms_f32[k] = (float)s->channel_rms[k];
+        double larger = s->channel[k] > s->channel_rms[k] ? s->channel[k] : s->channel_rms[k];
+        if (larger > s->channel_largest) s->channel_largest = larger;
     }
 }
 
@@ -356,6 +360,7 @@ static void set_channels(const walker *w, workspace *s, wmk_block *block, size_t
     block->channels.factor_rms = rooms ? s->channel_rms + k : NULL;
     block->channels.f32 = rooms ? s->channel_f32 + k : NULL;
     block->channels.rms_f32 = rooms ? s->channel_rms_f32 + k : NULL;
+    block->channels.largest = s->channel_largest;
     block->channels.inverse = s->inverse;
     block->channels.rms = rooms ? s->rms : NULL;
     if (!rooms) wmk_block_factors(block);
@@ -516,7 +521,7 @@ wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, const wm
     walker w = {.key = key, .vector = vector, .walk = walk};
     workspace **space = NULL;
     wmk_status status;
-    int threads = omp_in_parallel() ? 1 : omp_get_max_threads();
+    int threads = walk->in_turn || omp_in_parallel() ? 1 : omp_get_max_threads();
     WMK_TRY_GOTO(status, wmk_alloc(&w.plan.cut, vector->count, sizeof *w.plan.cut), done);
     make_plan(&w.plan, &w);
     if (threads > (int)w.plan.chunks) threads = w.plan.chunks > 0 ? (int)w.plan.chunks : 1;

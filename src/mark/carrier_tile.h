@@ -18,7 +18,8 @@ typedef struct wmk_block {
     /* Carrier balanced, one filter: inverse and rms are the filter's alone until wmk_block_factors brings the input channels' factors in. */
     struct wmk_block_channels {
         const double *factor, *factor_rms; /* [length]; factor is NULL where there is nothing to bring in */
-        const float *f32, *rms_f32;        /* the same, in walks with rooms */
+        const float *f32, *rms_f32;        /* the same, in walks with rooms; */
+        double largest;                    /* of all of these in the tile */
         double *inverse, *rms;             /* [length] room */
     } channels;
     /* The rest only in walks with `rooms`, which show no part of a filter's weights in a tile without the others. */
@@ -65,6 +66,7 @@ typedef struct wmk_walk {
     bool rooms;                 /* the visitor fetches, changes and stores the weights itself, and has room for it */
     void *const *outputs;       /* NULL, or where wmk_block_write puts values, each laid out as its view's data; may be that */
     bool trial;                 /* only views with a codec need their outputs for it: what others are stored as goes into room of its own */
+    bool in_turn;               /* one chunk after the other, by one thread: outputs share bytes, and the later target's count */
     uint64_t every;             /* above 1: a sample, about one weight in so many */
     const wmk_traffic *traffic; /* may be NULL; of a sample only `passed` is told */
 } wmk_walk;

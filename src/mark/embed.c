@@ -209,13 +209,13 @@ done:
     return status;
 }
 
-static double relative_change(const held *h)
+double wmk_embed_change(const wmk_embedding *e)
 {
     double changed = 0, original = 0;
-    for (size_t t = 0; t < h->e->vector.count; t++) {
-        wmk_tensor_view from = h->e->views[t], to = from;
-        to.data = h->e->outputs[t];
-        uint64_t total = h->e->vector.place[t].per_filter * h->e->vector.place[t].filters;
+    for (size_t t = 0; t < e->vector.count; t++) {
+        wmk_tensor_view from = e->views[t], to = from;
+        to.data = e->outputs[t];
+        uint64_t total = e->vector.place[t].per_filter * e->vector.place[t].filters;
         for (uint64_t element = 0; element < total; element += RUN) {
             double a[RUN], b[RUN];
             size_t n = total - element < RUN ? (size_t)(total - element) : RUN;
@@ -237,7 +237,7 @@ static wmk_status summarize(held *h, wmk_reading *after)
     WMK_TRY(wmk_embed_judge(h->e, after));
     for (uint32_t j = 0; j < after->T; j++) least = fmin(least, h->e->sign[j] * after->score[j]);
     s->margin_reached = least;
-    s->relative_change = relative_change(h);
+    s->relative_change = wmk_embed_change(h->e);
     WMK_TRY(exact_z(h, &exact));
     s->rounding_z = exact - s->z_after;
     return WMK_OK;

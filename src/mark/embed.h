@@ -49,6 +49,8 @@ bool wmk_embed_raise(wmk_embedding *e, const double *score, int round, double *l
 wmk_status wmk_embed_impossible(const wmk_embedding *e, uint32_t j, double most);
 /* UNSUPPORTED: target t's codec writes units that cannot be cut from it. */
 wmk_status wmk_embed_not_written(const wmk_embedding *e, size_t t);
+/* ||dW|| / ||W|| over all targets, of the outputs as they are. */
+double wmk_embed_change(const wmk_embedding *e);
 wmk_status wmk_embed_short(const wmk_embedding *e, double least);
 
 /* Partition over single weights, whatever their number: passes over the views, nothing of their size in memory. */

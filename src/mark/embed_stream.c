@@ -156,12 +156,13 @@ static void note_unfit(written_sums *to, const wmk_block *block)
     to->unfit_value = stored[at];
 }
 
-/* Whether bfloat16 goes from bytes to bytes. */
+/* Whether bfloat16 goes from bytes to bytes: in single precision, which must hold all factors and their products. */
 static bool is_direct(const wmk_block *block, size_t piece)
 {
+    const double large = 1e30, channel = block->channels.factor != NULL ? block->channels.largest : 0;
     const wmk_tensor_view *view = block->place.view;
     return view->codec == NULL && view->dtype == WMK_BF16 && block->one_run && piece <= WMK_SQUARES_BLOCK && block->inverse.one &&
-           *block->inverse.value < 1e30;
+           *block->inverse.value < large && channel < large && channel * fmax(*block->inverse.value, *block->rms.value) < large;
 }
 
 /* One piece from what it is to what is stored. */
@@ -371,7 +372,12 @@ static wmk_status write_tiles(stream *s)
     memset(s->sum, 0, s->chunks * s->deals * sizeof *s->sum);
     memset(s->written, 0, s->chunks * sizeof *s->written);
     return wmk_tiles_walk(s->e->key, &s->e->vector,
-                          &(wmk_walk){.visit = visit_edit, .payload = s, .rooms = true, .outputs = s->e->outputs, .traffic = &traffic});
+                          &(wmk_walk){.visit = visit_edit,
+                                      .payload = s,
+                                      .rooms = true,
+                                      .outputs = s->e->outputs,
+                                      .in_turn = s->shared,
+                                      .traffic = &traffic});
 }
 
 /* ---- reading back ---- */
@@ -447,7 +453,7 @@ static wmk_status summarize(stream *s, wmk_reading *after, double least)
     for (uint32_t c = 0; c < s->chunks; c++) original += s->squares[c];
     to->margin_reached = least;
     to->rounding_z = lost / sqrt(squares) / sqrt(s->T);
-    to->relative_change = original > 0 ? sqrt(changed / original) : 0;
+    to->relative_change = s->shared ? wmk_embed_change(s->e) : original > 0 ? sqrt(changed / original) : 0; /* some was written over */
     return wmk_embed_judge(s->e, after);
 }
 

@@ -237,6 +237,8 @@ static inline void naive_start(naive_balance *f, const naive_tensor *t, const do
     naive_exponents(t, value, f->a, b, K, false, false);
     naive_exponents(t, value, f->a, b, K, true, true);
     naive_exponents(t, value, f->a, b, K, false, true);
+    for (size_t i = 0; i < t->extent[3]; i++)
+        if (f->a[i] < -1022) f->a[i] = -1022;
     free(b);
 }
 

@@ -1,28 +1,6 @@
 /* Embedding: margins hold as stored, in every layout and type; the change is the smallest (Dykstra's projections as the oracle); eq. 6 at its
  * stationary point. */
-#include "read_naive.h"
-
-#include "base/convert.h"
-#include "mark/embed.h"
-
-static const wmk_scheme schemes[] = {WMK_SCHEME_DIRECT, WMK_SCHEME_DIFF, WMK_SCHEME_RANDOM, WMK_SCHEME_PARTITION};
-
-/* Takes the stored bytes back into value[], so that the plain loops see what was written. F32 and BF16. */
-static void take_back(naive_tensor *t, const unsigned char *bytes)
-{
-    size_t size = wmk_dtype_bits(t->view.dtype) / 8;
-    for (size_t e = 0; e < naive_size(t); e++) {
-        uint32_t bits = 0;
-        float f;
-        if (size == 8) {
-            memcpy(&t->value[naive_index(t, e)], bytes + 8 * e, 8);
-            continue;
-        }
-        memcpy((unsigned char *)&bits + (4 - size), bytes + size * e, size);
-        memcpy(&f, &bits, sizeof f);
-        t->value[naive_index(t, e)] = f;
-    }
-}
+#include "embed_naive.h"
 
 /* The largest margin a scheme can be asked for here. */
 static double margin_for(wmk_scheme scheme, bool normalized)
@@ -32,69 +10,12 @@ static double margin_for(wmk_scheme scheme, bool normalized)
     return scheme == WMK_SCHEME_RANDOM ? 1.5 : 2;
 }
 
-static void embed_and_check(naive_set *set, wmk_scheme scheme, wmk_carrier carrier, uint32_t bits, bool in_place, double margin)
-{
-    wmk_key *key = naive_key(set, scheme, carrier, bits, false, (uint8_t)(scheme + 7 * carrier));
-    bool normalized = naive_is_normalized(set, carrier);
-    uint64_t M = wmk_key_m(key);
-    double *s = naive_signs(key), *y = calloc(bits, sizeof *y), *score = calloc(bits, sizeof *score), *old[NAIVE_MAX];
-    uint8_t *erased = calloc(bits, 1);
-    void *out[NAIVE_MAX];
-    for (size_t t = 0; t < set->count; t++) {
-        size_t n = naive_size(&set->tensor[t]);
-        old[t] = malloc(n * sizeof(double));
-        memcpy(old[t], set->tensor[t].value, n * sizeof(double));
-        out[t] = in_place ? (void *)(uintptr_t)set->view[t].data : malloc(n * 8);
-    }
-    wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
-    options.margin = margin;
-    wmk_embed_summary summary;
-    wmk_status status = wmk_mark_embed(key, set->view, out, &options, &summary);
-    if (status != WMK_OK) fail_msg("%s/%s: %s", wmk_scheme_name(scheme), wmk_carrier_name(carrier), wmk_error_message());
-    double changed = 0, all = 0, z = 0, least = INFINITY;
-    for (size_t t = 0; t < set->count; t++) {
-        take_back(&set->tensor[t], out[t]);
-        for (size_t k = 0; k < naive_size(&set->tensor[t]); k++) {
-            double d = set->tensor[t].value[k] - old[t][k];
-            changed += d * d;
-            all += old[t][k] * old[t][k];
-        }
-    }
-    double *w = naive_w(set, carrier, M, NULL);
-    naive_read(key, w, normalized, y, score, erased);
-    for (uint32_t j = 0; j < bits; j++) {
-        if (s[j] * score[j] < margin * (1 - 1e-12))
-            fail_msg("%s/%s bit %u: %.9g of %g", wmk_scheme_name(scheme), wmk_carrier_name(carrier), j, s[j] * score[j], margin);
-        least = fmin(least, s[j] * score[j]);
-        z += s[j] * score[j];
-    }
-    assert_true(fabs(summary.relative_change - sqrt(changed / all)) < 1e-9);
-    assert_true(summary.relative_change > 0);
-    assert_true(fabs(summary.margin_reached - least) < 1e-9 * least);
-    assert_int_equal(summary.errors_after, 0);
-    assert_true(summary.z_before < summary.z_after);
-    if (scheme == WMK_SCHEME_RANDOM || scheme == WMK_SCHEME_PARTITION) assert_true(fabs(summary.z_after - z / sqrt(bits)) < 1e-9 * summary.z_after);
-    assert_true(fabs(summary.rounding_z) < 0.05 * summary.z_after);
-    for (size_t t = 0; t < set->count; t++) {
-        memcpy(set->tensor[t].value, old[t], naive_size(&set->tensor[t]) * sizeof(double));
-        naive_set_layout(set, t, set->view[t].layout, set->view[t].dtype, 0);
-        free(old[t]);
-        if (!in_place) free(out[t]);
-    }
-    free(w);
-    free(s);
-    free(y);
-    free(score);
-    free(erased);
-    wmk_key_free(key);
-}
-
 static void margins_hold_as_stored(void **state)
 {
     (void)state;
-    static const wmk_dtype types[] = {WMK_F32, WMK_BF16, WMK_F64};
-    static const char *const layouts[] = {"OIHW", "HWIO", "IHWO"};
-    for (int k = 0; k < 3; k++) {
+    static const wmk_dtype types[] = {WMK_F32, WMK_BF16, WMK_F64, WMK_F16};
+    static const char *const layouts[] = {"OIHW", "HWIO", "IHWO", "OHWI"};
+    for (int k = 0; k < 4; k++) {
         naive_set set = {0};
         naive_add(&set, 1, 3, 3, 24, 10, "OIHW");
         naive_set_layout(&set, 0, layouts[k], types[k], 0);
@@ -246,7 +167,7 @@ static void change_is_the_smallest(void **state)
         wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
         options.margin = ask;
         assert_ok(wmk_mark_embed(key, set.view, &out, &options, NULL));
-        take_back(&set.tensor[0], out);
+        embed_take(&set.tensor[0], out);
         double *got = naive_w(&set, WMK_CARRIER_MEAN, 40, NULL), size = sqrt(inner(w, w, 40));
         for (int i = 0; i < 40; i++)
             if (!isnan(want[i]) && fabs(got[i] - want[i]) > 2e-5 * size)
@@ -279,7 +200,7 @@ static void equation_6(void **state)
             assert_ok(wmk_mark_embed(key, set.view, &out, &options, &summary));
             double value[450];
             memcpy(value, set.tensor[0].value, sizeof value);
-            take_back(&set.tensor[0], out);
+            embed_take(&set.tensor[0], out);
             double *w = naive_w(&set, WMK_CARRIER_MEAN, M, NULL), slope[90], distance = 0, e = 0;
             memcpy(set.tensor[0].value, value, sizeof value);
             for (uint32_t c = 0; c < M; c++) {

@@ -490,7 +490,7 @@ def channel_exponents(p, n_channels):
     a = np.array([floor_mean(e[i][there[i]]) for i in rows])
     rest = e - a[channel, None]
     b = np.array([lower_median(rest[:, o][there[:, o]]) for o in range(k)])
-    return np.array([lower_median((e - b)[i][there[i]]) for i in rows])
+    return np.maximum(-1022, np.array([lower_median((e - b)[i][there[i]]) for i in rows]))
 
 
 def balance(target, p):
