@@ -42,12 +42,12 @@ static bool has_flags(void)
     return found;
 }
 
-#define NEED_FLAGS                                                                                                     \
-    do {                                                                                                               \
-        if (!has_flags()) {                                                                                            \
-            print_message("SKIPPED: no VmFlags in /proc/self/smaps\n");                                                \
-            skip();                                                                                                    \
-        }                                                                                                              \
+#define NEED_FLAGS                                                                                                                                   \
+    do {                                                                                                                                             \
+        if (!has_flags()) {                                                                                                                          \
+            print_message("SKIPPED: no VmFlags in /proc/self/smaps\n");                                                                              \
+            skip();                                                                                                                                  \
+        }                                                                                                                                            \
     } while (0)
 
 static void blocks_are_zeroed_and_aligned(void **state)

@@ -15,7 +15,7 @@ typedef struct entry {
 struct search {
     unsigned char *arena;
     size_t used, capacity, count;
-    entry *slot;            /* [SLOTS] open addressing */
+    entry *slot; /* [SLOTS] open addressing */
     unsigned char *filter;
 };
 
