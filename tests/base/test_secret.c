@@ -14,6 +14,36 @@
 #include "base/secret.h"
 #include "cmocka_wmk.h"
 
+static void blocks_are_zeroed_and_aligned(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {0, 1, 64, 4000, 4096, 32 * 1024 - 64, 32 * 1024 - 63, 32 * 1024, 100000, 1 << 20};
+    for (int round = 0; round < 2; round++) /* in the second small blocks are used again */
+        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
+            unsigned char *block[12] = {NULL};
+            for (int k = 0; k < 12; k++) { /* more than are kept */
+                assert_ok(wmk_secret_alloc(&block[k], sizes[i], 1));
+                assert_int_equal((uintptr_t)block[k] % 64, 0);
+                for (size_t b = 0; b < sizes[i]; b++) assert_int_equal(block[k][b], 0);
+                memset(block[k], 0xa5, sizes[i]);
+            }
+            for (int k = 0; k < 12; k++) wmk_secret_free(block[k]);
+        }
+    wmk_secret_free(NULL);
+}
+
+static void impossible_sizes_are_refused(void **state)
+{
+    (void)state;
+    char *block = NULL;
+    assert_fails(wmk_secret_alloc(&block, SIZE_MAX / 2, 3), WMK_ERROR_MEMORY, "out of memory");
+    assert_fails(wmk_secret_alloc(&block, SIZE_MAX - 3, 1), WMK_ERROR_MEMORY, "out of memory");
+    assert_fails(wmk_secret_alloc(&block, SIZE_MAX / 4, 1), WMK_ERROR_MEMORY, "out of memory");
+    assert_null(block);
+}
+
+#if !defined(__SANITIZE_ADDRESS__) /* which keeps blocks on the heap and moves stacks */
+
 /* Whether the page of `address` is left out of core dumps. */
 static bool left_out(const void *address)
 {
@@ -49,36 +79,6 @@ static bool has_flags(void)
             skip();                                                                                                                                  \
         }                                                                                                                                            \
     } while (0)
-
-static void blocks_are_zeroed_and_aligned(void **state)
-{
-    (void)state;
-    static const size_t sizes[] = {0, 1, 64, 4000, 4096, 32 * 1024 - 64, 32 * 1024 - 63, 32 * 1024, 100000, 1 << 20};
-    for (int round = 0; round < 2; round++) /* in the second small blocks are used again */
-        for (size_t i = 0; i < sizeof sizes / sizeof sizes[0]; i++) {
-            unsigned char *block[12] = {NULL};
-            for (int k = 0; k < 12; k++) { /* more than are kept */
-                assert_ok(wmk_secret_alloc(&block[k], sizes[i], 1));
-                assert_int_equal((uintptr_t)block[k] % 64, 0);
-                for (size_t b = 0; b < sizes[i]; b++) assert_int_equal(block[k][b], 0);
-                memset(block[k], 0xa5, sizes[i]);
-            }
-            for (int k = 0; k < 12; k++) wmk_secret_free(block[k]);
-        }
-    wmk_secret_free(NULL);
-}
-
-static void impossible_sizes_are_refused(void **state)
-{
-    (void)state;
-    char *block = NULL;
-    assert_fails(wmk_secret_alloc(&block, SIZE_MAX / 2, 3), WMK_ERROR_MEMORY, "out of memory");
-    assert_fails(wmk_secret_alloc(&block, SIZE_MAX - 3, 1), WMK_ERROR_MEMORY, "out of memory");
-    assert_fails(wmk_secret_alloc(&block, SIZE_MAX / 4, 1), WMK_ERROR_MEMORY, "out of memory");
-    assert_null(block);
-}
-
-#if !defined(__SANITIZE_ADDRESS__) /* which keeps blocks on the heap and moves stacks */
 
 static void blocks_are_left_out_of_dumps(void **state)
 {
