@@ -56,6 +56,7 @@ json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, c
     json_put(&object, "dated_by", key_dated_by_json(date));
     json_put(&object, "share_read", json_number(verification->share_read));
     json_put(&object, "tensors_partial", json_integer((json_int_t)verification->tensors_partial));
+    json_put(&object, "weights_lost", json_integer((json_int_t)verification->reading->weights_lost));
     json_put(&object, "tensors_missing", json_integer((json_int_t)verification->tensors_missing));
     json_put(&object, "reason", verification->reason == WMK_REASON_NONE ? json_null() : json_string(wmk_reason_name(verification->reason)));
     return object;
@@ -103,6 +104,8 @@ static void print_tensors(const wmk_verification *verification)
 /* How much of the key's weights the verdict stands on, where that is not all. */
 static void print_share(const wmk_verification *verification)
 {
+    uint64_t lost = verification->reading->weights_lost;
+    if (lost) printf("counted   as 0: %llu weights that are no finite numbers, or of filters too large to square\n", (unsigned long long)lost);
     if (verification->weights_read == verification->weights_total && verification->tensors_partial == 0) return;
     printf("read      %.3g %% of the key's weights", 100 * verification->share_read);
     if (verification->tensors_partial) printf("; tensors of other sizes: %zu", verification->tensors_partial);

@@ -200,9 +200,9 @@ static wmk_status read_timestamp(wmk_json *json, content *out)
     if (size > sodium_base64_ENCODED_LEN(WMK_TIMESTAMP_BYTES_MAX, sodium_base64_VARIANT_ORIGINAL) - 1)
         return wmk_fail(WMK_ERROR_INPUT, "%zu characters, a time stamp has at most %d bytes", size, WMK_TIMESTAMP_BYTES_MAX);
     WMK_TRY(wmk_alloc(&out->timestamp, WMK_TIMESTAMP_BYTES_MAX, 1));
-    if (sodium_base642bin(out->timestamp, WMK_TIMESTAMP_BYTES_MAX, text, size, NULL, &out->timestamp_bytes, NULL, sodium_base64_VARIANT_ORIGINAL) == 0 &&
-        out->timestamp_bytes > 0)
-        return WMK_OK;
+    int failed =
+        sodium_base642bin(out->timestamp, WMK_TIMESTAMP_BYTES_MAX, text, size, NULL, &out->timestamp_bytes, NULL, sodium_base64_VARIANT_ORIGINAL);
+    if (!failed && out->timestamp_bytes > 0) return WMK_OK;
     return wmk_fail(WMK_ERROR_INPUT, "not base64 of 1 to %d bytes", WMK_TIMESTAMP_BYTES_MAX);
 }
 
@@ -298,8 +298,7 @@ static wmk_status parse_key(content *found)
     WMK_TRY(status);
     WMK_TRY(read_object(&json, "key", key_names, COUNT(key_names), 1u << TIMESTAMP | 1u << SEALED | 1u << SEED, key_member, found));
     bool is_plain = found->options.seed != NULL;
-    if (is_plain == found->is_sealed)
-        return wmk_fail(WMK_ERROR_INPUT, "key has %s \"sealed\" and \"seed\"", is_plain ? "both" : "neither");
+    if (is_plain == found->is_sealed) return wmk_fail(WMK_ERROR_INPUT, "key has %s \"sealed\" and \"seed\"", is_plain ? "both" : "neither");
     for (size_t i = 0; i < found->options.target_count; i++)
         if (strlen(found->targets[i].layout) != found->targets[i].rank)
             return wmk_fail(WMK_ERROR_INPUT, "target %s: not one letter of \"layout\" for each axis of \"shape\"", found->targets[i].name);

@@ -8,13 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-_Static_assert(sizeof "weightmark key \n" - 1 + WMK_KEY_ID_CHARS == WMK_KEY_STATEMENT_CHARS, "");
+_Static_assert(sizeof "weightmark key id \n" - 1 + WMK_KEY_ID_CHARS == WMK_KEY_STATEMENT_CHARS, "");
 
 wmk_status wmk_key_statement(char statement[WMK_KEY_STATEMENT_CHARS + 1], const char *id)
 {
     if (strlen(id) != WMK_KEY_ID_CHARS || strspn(id, "0123456789abcdef") != WMK_KEY_ID_CHARS)
         return wmk_fail(WMK_ERROR_ARGUMENT, "\"%.80s\" is no key id: %d digits 0-9a-f are needed", id, WMK_KEY_ID_CHARS);
-    snprintf(statement, WMK_KEY_STATEMENT_CHARS + 1, "weightmark key %s\n", id);
+    snprintf(statement, WMK_KEY_STATEMENT_CHARS + 1, "weightmark key id %s\n", id);
     return WMK_OK;
 }
 

@@ -62,7 +62,7 @@ def refuse(authority, answer, err, key="own.key", ca=None):
 def test_request(work):
     assert stat.S_IMODE(os.stat("own.tsq").st_mode) & 0o133 == 0
     query = ["openssl", "ts", "-query"]
-    open("statement", "w").write(f"weightmark key {id_of()}\n")
+    open("statement", "w").write(f"weightmark key id {id_of()}\n")
     subprocess.run([*query, "-data", "statement", "-sha256", "-cert", "-out", "theirs"], check=True, capture_output=True)
     said = [subprocess.run([*query, "-in", name, "-text"], check=True, capture_output=True, text=True).stdout for name in ("own.tsq", "theirs")]
     ours, theirs = (re.sub("Nonce: .*", "Nonce", text) for text in said)
@@ -147,7 +147,7 @@ def test_wrong_authority(work, authority, tmp_path):
 
 def test_another_id(work, authority):
     assert not authority.agrees(id_of(), "other.tsr")
-    refuse(authority, "other.tsr", f'it is over something else than "weightmark key {id_of()}"')
+    refuse(authority, "other.tsr", f'it is over something else than "weightmark key id {id_of()}"')
     run("key", "other.key", "--timestamp", "other.tsr", "--ca", authority.ca)
     content = json.load(open("own.key"))
     content["timestamp"] = json.load(open("other.key"))["timestamp"]
@@ -211,7 +211,7 @@ def test_weak_signatures(work, authority):
 
 
 def test_other_hashes_of_the_statement(work, authority):
-    open("statement", "w").write(f"weightmark key {id_of()}\n")
+    open("statement", "w").write(f"weightmark key id {id_of()}\n")
     for name in ("sha1", "sha384", "sha512"):
         subprocess.run(["openssl", "ts", "-query", "-data", "statement", f"-{name}", "-cert", "-out", f"{name}.tsq"], check=True, capture_output=True)
     authority.configure(digests="sha1, sha384, sha512")

@@ -123,10 +123,20 @@ wmk_key *forger_key_of(const forger *f, const wmk_key_options *options);
 /* views [plan->count] of the victim's tensors, those that are absent without data. */
 void forger_views(const forger *f, const forger_plan *plan, const wmk_key *key,
                   wmk_tensor_view *views);
-/* Reads the plan's key from the victim, takes what it gives, and returns the evidence bits. */
+/* Reads the plan's key from the victim, takes what it gives, and returns the evidence bits. What
+ * one bit of scheme random gives is computed by the formula, and read by the library where it is
+ * the best so far. */
 double forger_judge(forger *f, const forger_plan *plan);
 /* The evidence of the best plan once more, through the victim's file. */
 void forger_confirm(forger *f);
+
+/* Of a key of scheme random and one bit: z is dot / sqrt(squares), summed over runs of columns. */
+typedef struct forger_sum {
+    double dot, squares;
+} forger_sum;
+void forger_dot_add(forger_sum *sum, const wmk_key *key, uint64_t column, const float *w,
+                    size_t count);
+double forger_bits_of_z(double z); /* -log2 of 2 Q(z), at least 0 */
 
 /* e [count]: what a column adds to z sqrt(M) per unit of w, scheme partition or random with T = 1. */
 void forger_gains(const wmk_key *key, uint64_t column, size_t count, float *e);

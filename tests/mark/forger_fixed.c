@@ -307,6 +307,31 @@ static void digest_of(uint8_t digest[WMK_ORIGINAL_BYTES], const forger *f, const
     wmk_key_free(key);
 }
 
+/* Honest keys over layers that are as they are. The plan: of scheme random and one bit. */
+static void try_seeds(forger *f, forger_plan *plan, const layers *of)
+{
+    size_t size = (size_t)UNITS * WIDTH;
+    float *w = malloc(2 * of->count * size * sizeof *w);
+    for (size_t l = 0; l < of->count; l++) {
+        forger_columns_of(w + 2 * l * size, of->in[l], UNITS, WIDTH, 2, FORGER_PLAIN);
+        forger_columns_of(w + (2 * l + 1) * size, of->out[l], WIDTH, UNITS, 2, FORGER_PLAIN);
+    }
+    while (forger_goes_on(f)) {
+        forger_seed(f, plan->seed);
+        wmk_key *key = forger_key(f, plan);
+        forger_sum sum = {0};
+        forger_dot_add(&sum, key, 0, w, 2 * of->count * size);
+        if (forger_bits_of_z(sum.dot / sqrt(sum.squares)) > f->best.evidence_bits) {
+            wmk_evidence evidence = layers_judge(of, key);
+            forger_take(f, &evidence, NULL);
+        } else {
+            f->tries++;
+        }
+        wmk_key_free(key);
+    }
+    free(w);
+}
+
 /* The verifier aligns the file to the original that the key's id binds, by weights alone, and many
  * honest keys are tried. What the forger did to the order before is undone by it. */
 void forger_play_aligned_by_original(forger *f)
@@ -330,13 +355,7 @@ void forger_play_aligned_by_original(forger *f)
     wmk_key_free(key);
     plan.scheme = WMK_SCHEME_RANDOM;
     plan.T = 1;
-    while (forger_goes_on(f)) {
-        forger_seed(f, plan.seed);
-        key = forger_key(f, &plan);
-        evidence = layers_judge(&victim, key);
-        forger_take(f, &evidence, NULL);
-        wmk_key_free(key);
-    }
+    try_seeds(f, &plan, &victim);
     layers_free(&victim);
     layers_free(&forged);
     layers_free(&owner);

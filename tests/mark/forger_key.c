@@ -139,14 +139,57 @@ void forger_views(const forger *f, const forger_plan *plan, const wmk_key *key,
     }
 }
 
+double forger_bits_of_z(double z)
+{
+    double bits = -(wmk_log10_normal_tail(z) + log10(2)) / log10(2);
+    return bits > 0 ? bits : 0;
+}
+
+void forger_dot_add(forger_sum *sum, const wmk_key *key, uint64_t column, const float *w,
+                    size_t count)
+{
+    enum { RUN = 4096 };
+    float e[RUN];
+    for (size_t at = 0; at < count; at += RUN) {
+        size_t n = count - at < RUN ? count - at : RUN;
+        forger_gains(key, column + at, n, e);
+        sum->dot += forger_dot(e, w + at, n);
+        sum->squares += forger_dot(w + at, w + at, n);
+    }
+}
+
+/* Scheme random, one bit: z by the formula, without all that reading a model takes. */
+static double quick_bits(forger *f, const forger_plan *plan, const wmk_key *key)
+{
+    forger_sum sum = {0};
+    uint64_t column = 0;
+    for (size_t i = 0; i < plan->count; column += plan->item[i++].size) {
+        const forger_item *item = &plan->item[i];
+        if (item->tensor != FORGER_ABSENT)
+            forger_dot_add(&sum, key, column, forger_columns(&f->victim, item->tensor, item->form),
+                           item->size);
+    }
+    return forger_bits_of_z(sum.dot / sqrt(sum.squares));
+}
+
 double forger_judge(forger *f, const forger_plan *plan)
 {
     wmk_tensor_view views[FORGER_ITEMS_MAX];
-    wmk_evidence evidence;
+    wmk_evidence evidence = {0};
     wmk_key *key = forger_key(f, plan);
+    bool quick = plan->scheme == WMK_SCHEME_RANDOM && plan->T == 1;
+    double bits = quick ? quick_bits(f, plan, key) : 0;
+    if (quick && f->tries > 0 && bits <= f->best.evidence_bits) {
+        wmk_key_free(key);
+        f->tries++;
+        return bits;
+    }
     forger_views(f, plan, key, views);
     forger_must(wmk_mark_verify(&evidence, NULL, key, views, 1, WMK_THRESHOLD_BITS_DEFAULT, 1));
     wmk_key_free(key);
+    if (quick && fabs(evidence.evidence_bits - bits) > 1e-4 * (1 + bits))
+        forger_fail(f, "the library reads %.6f bits where the formula gives %.6f",
+                    evidence.evidence_bits, bits);
     forger_take(f, &evidence, plan);
     return evidence.evidence_bits;
 }

@@ -24,23 +24,28 @@ double forger_normal(uint64_t *state)
     return radius * cos(6.283185307179586 * uniform(state));
 }
 
+/* Four sums of four lanes, so that no addition waits for the one before. */
 double forger_dot(const float *a, const float *b, size_t count)
 {
-    enum { LANES = 16 };
-    float lane[LANES] = {0};
-    double sum = 0;
+    enum { LANES = 4, SUMS = 4, STEP = LANES * SUMS, RUN = 4096 };
+    typedef float lanes __attribute__((vector_size(LANES * sizeof(float))));
+    double total = 0;
     size_t i = 0;
-    while (i + LANES <= count) {
-        size_t end = count - i > 4096 ? i + 4096 : i + (count - i) / LANES * LANES;
-        for (; i < end; i += LANES)
-            for (int k = 0; k < LANES; k++) lane[k] += a[i + k] * b[i + k];
-        for (int k = 0; k < LANES; k++) {
-            sum += lane[k];
-            lane[k] = 0;
-        }
+    while (i + STEP <= count) {
+        size_t end = count - i > RUN ? i + RUN : i + (count - i) / STEP * STEP;
+        lanes sum[SUMS] = {{0}}, x, y;
+        for (; i < end; i += STEP)
+#pragma GCC unroll 4
+            for (int k = 0; k < SUMS; k++) {
+                memcpy(&x, a + i + LANES * k, sizeof x);
+                memcpy(&y, b + i + LANES * k, sizeof y);
+                sum[k] += x * y;
+            }
+        lanes all = sum[0] + sum[1] + (sum[2] + sum[3]);
+        for (int k = 0; k < LANES; k++) total += all[k];
     }
-    for (; i < count; i++) sum += a[i] * b[i];
-    return sum;
+    for (; i < count; i++) total += a[i] * b[i];
+    return total;
 }
 
 /* ---- correlation ---- */
@@ -75,27 +80,28 @@ static void transform(double complex *z, size_t n, const double complex *root)
             }
 }
 
-void forger_correlate(double *out, size_t lags, const float *e, const float *w, size_t count)
+/* root [n / 2], kept for the next call. */
+static const double complex *roots_of_unity(size_t n)
 {
     static double complex *root;
     static size_t roots;
-    size_t n = 2;
-    while (n < lags + count) n *= 2;
-    double complex *z = malloc(n * sizeof *z);
-    if (roots != n) {
-        free(root);
-        root = malloc(n / 2 * sizeof *root);
-        for (size_t k = 0; k < n / 2; k++) {
-            double angle = -6.283185307179586477 * (double)k / (double)n;
-            root[k] = CMPLX(cos(angle), sin(angle));
-        }
-        roots = n;
+    if (roots == n) return root;
+    free(root);
+    root = malloc(n / 2 * sizeof *root);
+    for (size_t k = 0; k < n / 2; k++) {
+        double angle = -6.283185307179586477 * (double)k / (double)n;
+        root[k] = CMPLX(cos(angle), sin(angle));
     }
-    /* Both real vectors in one transform: e + i w. */
-    for (size_t i = 0; i < n; i++) z[i] = CMPLX(i < lags + count ? e[i] : 0, i < count ? w[i] : 0);
+    roots = n;
+    return root;
+}
+
+/* z [n] = e + i w to their circular correlation, n times it, as the real part. */
+static void correlate_block(double complex *z, size_t n, const double complex *root)
+{
     transform(z, n, root);
-    /* E conj(W), conjugated so that the forward transform inverts it; E and W are the even and the
-     * odd part of what both have in common. */
+    /* E conj(W), conjugated so that the forward transform inverts it. E and W are taken apart by
+     * the symmetry of a real vector's transform. */
     for (size_t k = 0; k <= n / 2; k++) {
         double complex a = z[k], b = conj(z[(n - k) % n]);
         double complex E = (a + b) / 2, W = CMPLX(cimag(a - b) / 2, -creal(a - b) / 2);
@@ -105,7 +111,22 @@ void forger_correlate(double *out, size_t lags, const float *e, const float *w, 
         z[(n - k) % n] = CMPLX(re, im);
     }
     transform(z, n, root);
-    for (size_t lag = 0; lag < lags; lag++) out[lag] = creal(z[lag]) / (double)n;
+}
+
+/* Block by block (overlap-save), so that a block of a short w fits into the cache. */
+void forger_correlate(double *out, size_t lags, const float *e, const float *w, size_t count)
+{
+    size_t n = 2, total = lags + count;
+    while (n < total && n < 8 * count) n *= 2;
+    const double complex *root = roots_of_unity(n);
+    double complex *z = malloc(n * sizeof *z);
+    for (size_t first = 0, step = n - count; first < lags; first += step) {
+        for (size_t i = 0; i < n; i++)
+            z[i] = CMPLX(first + i < total ? e[first + i] : 0, i < count ? w[i] : 0);
+        correlate_block(z, n, root);
+        for (size_t lag = first; lag < lags && lag < first + step; lag++)
+            out[lag] = creal(z[lag - first]) / (double)n;
+    }
     free(z);
 }
 

@@ -172,8 +172,7 @@ void forger_play_swaps(forger *f)
 {
     pool p = vectors(f);
     forger_plan plan;
-    wmk_scheme scheme = f->format == FORGER_FORMAT_1 ? WMK_SCHEME_PARTITION : WMK_SCHEME_RANDOM;
-    forger_plan_begin(f, &plan, scheme, 1);
+    forger_plan_begin(f, &plan, WMK_SCHEME_RANDOM, 1);
     in_file_order(f, &plan, &p);
     climb(f, &plan, swap_two);
 }
