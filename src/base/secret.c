@@ -72,8 +72,7 @@ static void give_pages(void *block, size_t bytes)
 wmk_status wmk_secret_alloc(void *out_pointer, size_t count, size_t size)
 {
     size_t bytes;
-    if (__builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, sizeof(header), &bytes))
-        return wmk_fail_memory(SIZE_MAX);
+    if (__builtin_mul_overflow(count, size, &bytes) || __builtin_add_overflow(bytes, sizeof(header), &bytes)) return wmk_fail_memory(SIZE_MAX);
     header *block = take_pages(bytes);
     if (block == NULL) return wmk_fail_memory(bytes);
     block->bytes = bytes;
@@ -99,16 +98,44 @@ void wmk_secret_free(void *pointer)
 __attribute__((target("avx512f"))) static void wipe_upper_16(void)
 {
 #define WIPE(n) __asm__ volatile("vpxord %%zmm" #n ", %%zmm" #n ", %%zmm" #n ::: "xmm" #n)
-    WIPE(16); WIPE(17); WIPE(18); WIPE(19); WIPE(20); WIPE(21); WIPE(22); WIPE(23);
-    WIPE(24); WIPE(25); WIPE(26); WIPE(27); WIPE(28); WIPE(29); WIPE(30); WIPE(31);
+    WIPE(16);
+    WIPE(17);
+    WIPE(18);
+    WIPE(19);
+    WIPE(20);
+    WIPE(21);
+    WIPE(22);
+    WIPE(23);
+    WIPE(24);
+    WIPE(25);
+    WIPE(26);
+    WIPE(27);
+    WIPE(28);
+    WIPE(29);
+    WIPE(30);
+    WIPE(31);
 #undef WIPE
 }
 __attribute__((target("avx"))) static void wipe_avx(void) { __asm__ volatile("vzeroall" ::: LOW_16); }
 static void wipe_sse(void)
 {
 #define WIPE(n) __asm__ volatile("pxor %%xmm" #n ", %%xmm" #n ::: "xmm" #n)
-    WIPE(0); WIPE(1); WIPE(2); WIPE(3); WIPE(4); WIPE(5); WIPE(6); WIPE(7);
-    WIPE(8); WIPE(9); WIPE(10); WIPE(11); WIPE(12); WIPE(13); WIPE(14); WIPE(15);
+    WIPE(0);
+    WIPE(1);
+    WIPE(2);
+    WIPE(3);
+    WIPE(4);
+    WIPE(5);
+    WIPE(6);
+    WIPE(7);
+    WIPE(8);
+    WIPE(9);
+    WIPE(10);
+    WIPE(11);
+    WIPE(12);
+    WIPE(13);
+    WIPE(14);
+    WIPE(15);
 #undef WIPE
 }
 static void wipe_registers(void)
@@ -123,9 +150,30 @@ static void wipe_registers(void)
 static void wipe_registers(void)
 {
 #define WIPE(n) __asm__ volatile("movi v" #n ".2d, #0" ::: "v" #n)
-    WIPE(0); WIPE(1); WIPE(2); WIPE(3); WIPE(4); WIPE(5); WIPE(6); WIPE(7);
-    WIPE(16); WIPE(17); WIPE(18); WIPE(19); WIPE(20); WIPE(21); WIPE(22); WIPE(23);
-    WIPE(24); WIPE(25); WIPE(26); WIPE(27); WIPE(28); WIPE(29); WIPE(30); WIPE(31); /* 8 to 15 are the caller's */
+    WIPE(0);
+    WIPE(1);
+    WIPE(2);
+    WIPE(3);
+    WIPE(4);
+    WIPE(5);
+    WIPE(6);
+    WIPE(7);
+    WIPE(16);
+    WIPE(17);
+    WIPE(18);
+    WIPE(19);
+    WIPE(20);
+    WIPE(21);
+    WIPE(22);
+    WIPE(23);
+    WIPE(24);
+    WIPE(25);
+    WIPE(26);
+    WIPE(27);
+    WIPE(28);
+    WIPE(29);
+    WIPE(30);
+    WIPE(31); /* 8 to 15 are the caller's */
 #undef WIPE
 }
 #else

@@ -14,42 +14,6 @@
 #include "base/secret.h"
 #include "cmocka_wmk.h"
 
-/* Whether the page of `address` is left out of core dumps. */
-static bool left_out(const void *address)
-{
-    char line[1024];
-    unsigned long long from, to, here = (uintptr_t)address;
-    bool inside = false, flag = false;
-    FILE *maps = fopen("/proc/self/smaps", "r");
-    assert_non_null(maps);
-    while (fgets(line, sizeof line, maps)) {
-        if (sscanf(line, "%llx-%llx ", &from, &to) == 2 && strchr(line, '-') < strchr(line, ' '))
-            inside = here >= from && here < to;
-        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
-            flag = strstr(line, " dd") != NULL;
-    }
-    fclose(maps);
-    return flag;
-}
-
-static bool has_flags(void)
-{
-    char line[1024];
-    bool found = false;
-    FILE *maps = fopen("/proc/self/smaps", "r");
-    while (maps && !found && fgets(line, sizeof line, maps)) found = strncmp(line, "VmFlags:", 8) == 0;
-    if (maps) fclose(maps);
-    return found;
-}
-
-#define NEED_FLAGS                                                                                                     \
-    do {                                                                                                               \
-        if (!has_flags()) {                                                                                            \
-            print_message("SKIPPED: no VmFlags in /proc/self/smaps\n");                                                \
-            skip();                                                                                                    \
-        }                                                                                                              \
-    } while (0)
-
 static void blocks_are_zeroed_and_aligned(void **state)
 {
     (void)state;
@@ -79,6 +43,42 @@ static void impossible_sizes_are_refused(void **state)
 }
 
 #if !defined(__SANITIZE_ADDRESS__) /* which keeps blocks on the heap and moves stacks */
+
+/* Whether the page of `address` is left out of core dumps. */
+static bool left_out(const void *address)
+{
+    char line[1024];
+    unsigned long long from, to, here = (uintptr_t)address;
+    bool inside = false, flag = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    assert_non_null(maps);
+    while (fgets(line, sizeof line, maps)) {
+        if (sscanf(line, "%llx-%llx ", &from, &to) == 2 && strchr(line, '-') < strchr(line, ' '))
+            inside = here >= from && here < to;
+        else if (inside && strncmp(line, "VmFlags:", 8) == 0)
+            flag = strstr(line, " dd") != NULL;
+    }
+    fclose(maps);
+    return flag;
+}
+
+static bool has_flags(void)
+{
+    char line[1024];
+    bool found = false;
+    FILE *maps = fopen("/proc/self/smaps", "r");
+    while (maps && !found && fgets(line, sizeof line, maps)) found = strncmp(line, "VmFlags:", 8) == 0;
+    if (maps) fclose(maps);
+    return found;
+}
+
+#define NEED_FLAGS                                                                                                                                   \
+    do {                                                                                                                                             \
+        if (!has_flags()) {                                                                                                                          \
+            print_message("SKIPPED: no VmFlags in /proc/self/smaps\n");                                                                              \
+            skip();                                                                                                                                  \
+        }                                                                                                                                            \
+    } while (0)
 
 static void blocks_are_left_out_of_dumps(void **state)
 {
@@ -213,6 +213,80 @@ static void coroutines_do(void **state)
     munmap(own, SIZE);
 }
 
+#if defined(__x86_64__)
+/* Sixteen registers of 32 bytes; their upper halves only where the processor has them. */
+enum { REGISTERS = 16, PATTERN = 0x6b };
+
+__attribute__((target("avx"), noinline)) static void fill_registers(void *pattern)
+{
+#define FILL(n) __asm__ volatile("vmovdqu (%0), %%ymm" #n ::"r"(pattern) : "xmm" #n, "memory")
+    FILL(0);
+    FILL(1);
+    FILL(2);
+    FILL(3);
+    FILL(4);
+    FILL(5);
+    FILL(6);
+    FILL(7);
+    FILL(8);
+    FILL(9);
+    FILL(10);
+    FILL(11);
+    FILL(12);
+    FILL(13);
+    FILL(14);
+    FILL(15);
+#undef FILL
+}
+
+__attribute__((target("avx"), noinline)) static void read_registers(unsigned char (*to)[32])
+{
+#define READ(n) __asm__ volatile("vmovdqu %%ymm" #n ", (%0)" ::"r"(to[n]) : "memory")
+    READ(0);
+    READ(1);
+    READ(2);
+    READ(3);
+    READ(4);
+    READ(5);
+    READ(6);
+    READ(7);
+    READ(8);
+    READ(9);
+    READ(10);
+    READ(11);
+    READ(12);
+    READ(13);
+    READ(14);
+    READ(15);
+#undef READ
+}
+
+static unsigned count_pattern(const unsigned char *bytes, size_t size)
+{
+    unsigned count = 0;
+    for (size_t i = 0; i < size; i++) count += bytes[i] == PATTERN;
+    return count;
+}
+
+static void registers_are_wiped(void **state)
+{
+    (void)state;
+    unsigned char pattern[32], found[REGISTERS][32];
+    if (!__builtin_cpu_supports("avx")) {
+        print_message("SKIPPED: a processor without AVX\n");
+        skip();
+    }
+    memset(pattern, PATTERN, sizeof pattern);
+    memset(found, 0, sizeof found);
+    fill_registers(pattern); /* the control */
+    read_registers(found);
+    assert_true(count_pattern(found[0], sizeof found) > sizeof found / 4); /* the compiler uses some in between */
+    wmk_secret_call(fill_registers, pattern);
+    read_registers(found);
+    assert_int_equal(count_pattern(found[0], sizeof found), 0);
+}
+#endif
+
 static void the_process_stays_as_it_is(void **state)
 {
     (void)state;
@@ -242,6 +316,9 @@ int main(void)
         cmocka_unit_test(small_stacks_do),
         cmocka_unit_test(coroutines_do),
         cmocka_unit_test(the_process_stays_as_it_is),
+#if defined(__x86_64__)
+        cmocka_unit_test(registers_are_wiped),
+#endif
 #endif
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,6 +1,6 @@
 /* tests/fault/fault.c - a shim for LD_PRELOAD that makes one call of a program fail.
  *
- *     WMK_FAULT=alloc:N   the N-th allocation (malloc, calloc, realloc, aligned_alloc, posix_memalign) fails with ENOMEM
+ *     WMK_FAULT=alloc:N   the N-th allocation (malloc, calloc, realloc, aligned_alloc, posix_memalign, mmap of no file) fails with ENOMEM
  *     WMK_FAULT=write:N   the N-th call that changes a file (write, pwrite, copy_file_range, ftruncate: ENOSPC; fsync, rename, renameat2, link, linkat: EIO)
  *     WMK_FAULT=short:N   the N-th write or pwrite puts only half of its bytes, which is no error and must be carried on from
  *     WMK_FAULT_LOG=PATH  this file is made when the fault was given, so that a test knows when N was past the last call
@@ -17,6 +17,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -100,6 +101,15 @@ int posix_memalign(void **out, size_t alignment, size_t size)
     *out = block;
     return 0;
 }
+
+/* Memory for secrets comes from here (base/secret.c, libsodium). */
+void *mmap(void *address, size_t size, int protection, int flags, int fd, off_t offset)
+{
+    if (flags & MAP_ANONYMOUS && no_memory(CALLER)) return MAP_FAILED;
+    return (void *)syscall(SYS_mmap, address, size, protection, flags, fd, offset);
+}
+
+void *mmap64(void *address, size_t size, int protection, int flags, int fd, off64_t offset) __attribute__((alias("mmap")));
 
 /* -1 with `error` when this file operation is the one; 0: go on. */
 static int refused(int error)

@@ -27,8 +27,8 @@ static const struct scene_key {
     bool ones, sealed;
     size_t first, count;
 } scene_keys[] = {
-    {"partition", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 256, false, false, 0, 3},
-    {"trained", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS, 128, false, true, 0, 2},
+    {"partition", WMK_SCHEME_PARTITION, WMK_CARRIER_BALANCED, 256, false, false, 0, 3},
+    {"trained", WMK_SCHEME_PARTITION, WMK_CARRIER_BALANCED, 128, false, true, 0, 2},
     {"mean", WMK_SCHEME_PARTITION, WMK_CARRIER_MEAN, 16, false, false, 0, 1},
     {"random", WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN, 64, false, false, 0, 1},
     /* X would be 77 million elements, more than a regularizer keeps: it is made anew in every step. */

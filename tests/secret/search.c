@@ -1,22 +1,23 @@
-/* Strings are kept in a hash table by their first 8 bytes, before which stands a filter of one bit per hash. */
+/* Strings are kept in a hash table by their first 8 bytes, before which stands a filter: two bits, in one word, per hash. */
 #include "search.h"
 
 #include <stdlib.h>
 #include <string.h>
 
-enum { FILTER_BITS = 23, SLOT_BITS = 21, SLOTS = 1 << SLOT_BITS };
+enum { FILTER_BITS = 22, SLOT_BITS = 21, SLOTS = 1 << SLOT_BITS };
 
 typedef struct entry {
-    size_t offset; /* of its bytes in the arena */
-    uint16_t size; /* 0: free */
+    uint32_t offset; /* of its bytes in the arena */
+    uint32_t tag;    /* of its hash: what is no match is seldom compared */
+    uint16_t size;   /* 0: free */
     uint8_t kind, key;
 } entry;
 
 struct search {
     unsigned char *arena;
     size_t used, capacity, count;
-    entry *slot;            /* [SLOTS] open addressing */
-    unsigned char *filter;
+    entry *slot; /* [SLOTS] open addressing */
+    uint64_t *filter;
 };
 
 static void *must(void *block)
@@ -29,7 +30,7 @@ search *search_new(void)
 {
     search *s = must(calloc(1, sizeof *s));
     s->slot = must(calloc(SLOTS, sizeof *s->slot));
-    s->filter = must(calloc(1, (size_t)1 << (FILTER_BITS - 3)));
+    s->filter = must(calloc((size_t)1 << (FILTER_BITS - 6), sizeof *s->filter));
     return s;
 }
 
@@ -40,16 +41,19 @@ static uint64_t hash_of(const unsigned char *bytes)
     return word * UINT64_C(0x9e3779b97f4a7c15);
 }
 
+/* Of the filter's 64-bit word for a hash. */
+static uint64_t bits_of(uint64_t hash) { return UINT64_C(1) << (hash >> 24 & 63) | UINT64_C(1) << (hash >> 30 & 63); }
+
 void search_add(search *s, const void *bytes, size_t size, unsigned kind, unsigned key)
 {
-    if (size < 8 || size > UINT16_MAX || 2 * ++s->count > SLOTS) abort();
+    if (size < 8 || size > UINT16_MAX || s->used > UINT32_MAX || 2 * ++s->count > SLOTS) abort();
     if (s->used + size > s->capacity) s->arena = must(realloc(s->arena, s->capacity = 2 * s->capacity + size));
     memcpy(s->arena + s->used, bytes, size);
     uint64_t hash = hash_of(bytes);
     size_t at = hash >> (64 - SLOT_BITS);
     while (s->slot[at].size) at = (at + 1) % SLOTS;
-    s->slot[at] = (entry){s->used, (uint16_t)size, (uint8_t)kind, (uint8_t)key};
-    s->filter[hash >> (64 - FILTER_BITS + 3)] |= (unsigned char)(1 << (hash >> (64 - FILTER_BITS) & 7));
+    s->slot[at] = (entry){(uint32_t)s->used, (uint32_t)(hash >> 16), (uint16_t)size, (uint8_t)kind, (uint8_t)key};
+    s->filter[hash >> (64 - FILTER_BITS + 6)] |= bits_of(hash);
     s->used += size;
 }
 
@@ -62,10 +66,12 @@ void search_run(const search *s, const unsigned char *memory, size_t count, size
 {
     for (size_t i = 0; i < count && i + 8 <= size; i++) {
         uint64_t hash = hash_of(memory + i);
-        if (!(s->filter[hash >> (64 - FILTER_BITS + 3)] >> (hash >> (64 - FILTER_BITS) & 7) & 1)) continue;
+        uint64_t bits = bits_of(hash);
+        if ((s->filter[hash >> (64 - FILTER_BITS + 6)] & bits) != bits) continue;
         for (size_t at = hash >> (64 - SLOT_BITS); s->slot[at].size; at = (at + 1) % SLOTS) {
             const entry *e = &s->slot[at];
-            if (e->size <= size - i && memcmp(s->arena + e->offset, memory + i, e->size) == 0) found(payload, e->kind, e->key, i);
+            if (e->tag == (uint32_t)(hash >> 16) && e->size <= size - i && memcmp(s->arena + e->offset, memory + i, e->size) == 0)
+                found(payload, e->kind, e->key, i);
         }
     }
 }

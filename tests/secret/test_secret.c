@@ -23,10 +23,11 @@
 
 enum { MOMENTS = 50, CORES = 3 };
 
-enum kind { SEED, SEED_HEX, SUBKEY_B, SUBKEY_X, PASSPHRASE, B_BITS, B_BYTES, B_SIGNS, STREAM, DEALS, ROWS, X_ROW, COLUMNS, KINDS };
-static const char *const kind_names[KINDS] = {"seed",         "seed, hexadecimal",     "sub-key of b", "sub-key of X", "passphrase",
-                                              "b as bits",    "b as bytes",            "b as signs",   "key stream",   "rows with their signs",
-                                              "rows", "row of X", "columns of X"};
+enum kind { SEED, SEED_HEX, ROOT, SUBKEY_B, SUBKEY_X, PASSPHRASE, B_BITS, B_BYTES, B_SIGNS, STREAM, DEALS, ROWS, X_ROW, COLUMNS, KINDS };
+static const char *const kind_names[KINDS] = {
+    "seed",       "seed, hexadecimal", "root",       "sub-key of b",          "sub-key of X", "passphrase", "b as bits",
+    "b as bytes", "b as signs",        "key stream", "rows with their signs", "rows",         "row of X",   "columns of X",
+};
 
 static char folder[] = "/tmp/wmk-test-secret-XXXXXX";
 static search *secrets;
@@ -128,11 +129,13 @@ static void keep_key(const wmk_key *key, size_t k)
 {
     enum { T_MAX = 576 };
     char hex[2 * WMK_SEED_BYTES + 1];
-    uint8_t b[T_MAX], bits[T_MAX / 8] = {0};
+    uint8_t root[WMK_SUBKEY_BYTES], b[T_MAX], bits[T_MAX / 8] = {0};
     double sign[T_MAX];
     keep_one(SEED, key->secret->seed, WMK_SEED_BYTES, k);
     sodium_bin2hex(hex, sizeof hex, key->secret->seed, WMK_SEED_BYTES);
     keep_one(SEED_HEX, hex, 2 * WMK_SEED_BYTES, k);
+    wmk_key_root(root, key->secret->seed, key->id);
+    keep_one(ROOT, root, sizeof root, k);
     keep_one(SUBKEY_X, key->secret->x, WMK_SUBKEY_BYTES, k);
     if (!key->ones && key->T >= 64) {
         keep_one(SUBKEY_B, key->secret->bits, WMK_SUBKEY_BYTES, k);

@@ -86,6 +86,9 @@ static void mark_file(const wmk_key *key)
     NEED(found.evidence.verdict == WMK_FOUND);
     (void)!(wmk_mark_cost_now(key, found.reading, 8) > 0);
     wmk_verification_free(&found);
+    verify.any_tensor = true;
+    MUST(wmk_model_verify(&found, model, key, &verify));
+    wmk_verification_free(&found);
     wmk_model_close(model);
 }
 
