@@ -71,8 +71,11 @@ void key_date_caution(const key_date *date, double evidence_bits, wmk_verdict ve
 {
     if (date->state == KEY_DATED || verdict == WMK_NOT_FOUND) return;
     printf("          Nothing proves that the key is older than the model. Who tries N keys on the finished\n"
-           "          model reaches log2 N bits: these %.1f bits with about 2^%.0f keys.\n",
-           evidence_bits, evidence_bits);
+           "          model reaches log2 N bits: ");
+    if (evidence_bits >= UNDATED_BITS)
+        printf("%.1f bits are out of reach.\n", evidence_bits);
+    else
+        printf("%.1f bits after about 2^%.0f keys.\n", evidence_bits, evidence_bits);
     if (verdict == WMK_FOUND && evidence_bits < UNDATED_BITS)
         printf("          An undated key should have %.0f bits: 2^64 keys can be tried.\n", UNDATED_BITS);
 }

@@ -6,7 +6,7 @@
 
 #include "console.h"
 
-/* "2^64 keys can be tried": what an undated key should exceed by far. */
+/* What an undated key should have: 2^64 keys can be tried, 2^100 cannot. */
 #define UNDATED_BITS 100.0
 
 typedef struct key_date {

@@ -94,8 +94,8 @@ json_t *key_json(const wmk_key *key, const char *path, const key_date *date)
     }
     return json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:b, s:s, s:o, s:o, s:o, s:o}", "key", json_text(path), "key_id", id, "scheme",
                      wmk_scheme_name(wmk_key_scheme(key)), "carrier", wmk_carrier_name(wmk_key_carrier(key)), "bits", (int)wmk_key_bit_count(key),
-                     "m", (json_int_t)wmk_key_m(key), "ones", (int)wmk_key_ones(key), "created", created,
-                     "dated", key_dated_json(date), "dated_by", key_dated_by_json(date), "original", original_json(key), "targets", targets);
+                     "m", (json_int_t)wmk_key_m(key), "ones", (int)wmk_key_ones(key), "created", created, "dated", key_dated_json(date), "dated_by",
+                     key_dated_by_json(date), "original", original_json(key), "targets", targets);
 }
 
 void key_print(const wmk_key *key, const key_date *date)

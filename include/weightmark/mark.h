@@ -128,8 +128,7 @@ typedef struct wmk_timestamp {
 } wmk_timestamp;
 
 /* The text that is stamped, "weightmark key id <id>\n". ARGUMENT: id is not 64 digits 0-9a-f. */
-WMK_EXPORT wmk_status wmk_key_statement(char statement[WMK_KEY_STATEMENT_CHARS + 1],
-                                        const char *id);
+WMK_EXPORT wmk_status wmk_key_statement(char statement[WMK_KEY_STATEMENT_CHARS + 1], const char *id);
 
 /* Writes a TimeStampReq over the statement of `id` (DER; SHA-256, nonce, certificates asked for),
  * whole or not at all. Send it to an authority as application/timestamp-query.
@@ -157,16 +156,14 @@ WMK_EXPORT void wmk_authorities_free(wmk_authorities *authorities);
  * not fit; MISMATCH: over another statement, or no chain to an authority; UNSUPPORTED: another hash
  * or an unknown critical extension, or a build without libcrypto; ARGUMENT: id as above; MEMORY,
  * though libcrypto may take an allocation that it was refused for a certificate that does not fit. */
-WMK_EXPORT wmk_status wmk_timestamp_check(wmk_timestamp *out, const char *id, const void *answer,
-                                          size_t bytes, const wmk_authorities *authorities);
+WMK_EXPORT wmk_status wmk_timestamp_check(wmk_timestamp *out, const char *id, const void *answer, size_t bytes, const wmk_authorities *authorities);
 
 /* The token that was stored in the key's file (DER, unchecked), [*bytes]; borrowed. NULL: none. */
 WMK_EXPORT const uint8_t *wmk_key_timestamp(const wmk_key *key, size_t *bytes);
 
 /* The key's date: its stored token, checked (wmk_timestamp_check, with its statuses).
  * MISSING: no token is stored. */
-WMK_EXPORT wmk_status wmk_key_date(wmk_timestamp *out, const wmk_key *key,
-                                   const wmk_authorities *authorities);
+WMK_EXPORT wmk_status wmk_key_date(wmk_timestamp *out, const wmk_key *key, const wmk_authorities *authorities);
 
 /* The id of the key in a file; a sealed key needs no passphrase here. A plain key's id is checked; a
  * sealed key's is what the file states. Statuses as wmk_key_read. */
@@ -177,8 +174,7 @@ WMK_EXPORT wmk_status wmk_key_file_id(char id[WMK_KEY_ID_CHARS + 1], const char 
  * every other byte of the file stays. A token that is stored already is kept (EXISTS) unless
  * `replace`: the older date is worth more. Statuses as wmk_key_read, wmk_timestamp_check,
  * wmk_key_write. */
-WMK_EXPORT wmk_status wmk_key_file_stamp(wmk_timestamp *out, const char *path, const char *answer,
-                                         const wmk_authorities *authorities, bool replace);
+WMK_EXPORT wmk_status wmk_key_file_stamp(wmk_timestamp *out, const char *path, const char *answer, const wmk_authorities *authorities, bool replace);
 
 /* ---- X ------------------------------------------------------------------------------------------------------------------------ */
 

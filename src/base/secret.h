@@ -21,11 +21,11 @@ wmk_status wmk_secret_alloc(void *out_pointer, size_t count, size_t size);
 void wmk_secret_free(void *pointer);
 
 /* Calls function(argument) so that its stack is left out of core dumps: its own frame and those of all that it calls,
- * 64 KiB in all. Afterwards that part of the stack and the vector registers are wiped, and the stack is dumped again.
- * Cheap inside another such call (2 ns), else about 5 us. The caller's own frame is not covered: buffers of secrets belong
- * into `function` or into a block. In a parallel region each thread needs a call of its own.
- * A thread needs 64 KiB of stack below the caller, or what it has; on a stack that is not the thread's own (a
- * coroutine's) 16 KiB are covered. */
+ * 48 KiB together. Afterwards that part of the stack and the vector registers are wiped, and the stack is dumped again.
+ * The caller's own frame is not covered: buffers of secrets belong into `function` or into a block.
+ * It costs some microseconds, and next to nothing inside another such call. In a parallel region each thread needs a call
+ * of its own. Where the thread's stack has less left, less is covered; on a stack that is not the thread's own (a
+ * coroutine's) it is 20 KiB, which must be there. */
 void wmk_secret_call(void (*function)(void *argument), void *argument);
 
 #endif

@@ -18,7 +18,8 @@ typedef struct wmk_key_public {
     size_t size;
     char id[WMK_KEY_ID_CHARS + 1]; /* checked for a plain key; of a sealed one what the file states */
     bool is_sealed, is_stamped;
-    size_t stamp_begin, stamp_end; /* text[begin, end): the value of "timestamp" with white space before it; without one both are where the member goes */
+    size_t stamp_begin,
+        stamp_end; /* text[begin, end): the value of "timestamp" with white space before it; without one both are where the member goes */
 } wmk_key_public;
 /* Statuses as wmk_key_read, but for a sealed key. The caller frees it, which wipes the text. */
 wmk_status wmk_key_public_read(wmk_key_public *out, const char *path);

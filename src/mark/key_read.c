@@ -2,6 +2,7 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/derive.h"
 #include "mark/key_check.h"
 #include "mark/key_file.h"
@@ -14,7 +15,7 @@ typedef struct content {
     wmk_key_options options;
     wmk_target *targets; /* owned; the names lie in the reader's block */
     size_t capacity;
-    uint8_t *seed; /* [WMK_SEED_BYTES] locked memory */
+    uint8_t *seed; /* [WMK_SEED_BYTES] a block of secrets */
     uint8_t id[WMK_KEY_ID_BYTES], original[WMK_ORIGINAL_BYTES];
     uint8_t *timestamp; /* owned; NULL: none */
     size_t timestamp_bytes;
@@ -199,9 +200,9 @@ static wmk_status read_timestamp(wmk_json *json, content *out)
     if (size > sodium_base64_ENCODED_LEN(WMK_TIMESTAMP_BYTES_MAX, sodium_base64_VARIANT_ORIGINAL) - 1)
         return wmk_fail(WMK_ERROR_INPUT, "%zu characters, a time stamp has at most %d bytes", size, WMK_TIMESTAMP_BYTES_MAX);
     WMK_TRY(wmk_alloc(&out->timestamp, WMK_TIMESTAMP_BYTES_MAX, 1));
-    if (sodium_base642bin(out->timestamp, WMK_TIMESTAMP_BYTES_MAX, text, size, NULL, &out->timestamp_bytes, NULL, sodium_base64_VARIANT_ORIGINAL) == 0 &&
-        out->timestamp_bytes > 0)
-        return WMK_OK;
+    int failed =
+        sodium_base642bin(out->timestamp, WMK_TIMESTAMP_BYTES_MAX, text, size, NULL, &out->timestamp_bytes, NULL, sodium_base64_VARIANT_ORIGINAL);
+    if (!failed && out->timestamp_bytes > 0) return WMK_OK;
     return wmk_fail(WMK_ERROR_INPUT, "not base64 of 1 to %d bytes", WMK_TIMESTAMP_BYTES_MAX);
 }
 
@@ -297,8 +298,7 @@ static wmk_status parse_key(content *found)
     WMK_TRY(status);
     WMK_TRY(read_object(&json, "key", key_names, COUNT(key_names), 1u << TIMESTAMP | 1u << SEALED | 1u << SEED, key_member, found));
     bool is_plain = found->options.seed != NULL;
-    if (is_plain == found->is_sealed)
-        return wmk_fail(WMK_ERROR_INPUT, "key has %s \"sealed\" and \"seed\"", is_plain ? "both" : "neither");
+    if (is_plain == found->is_sealed) return wmk_fail(WMK_ERROR_INPUT, "key has %s \"sealed\" and \"seed\"", is_plain ? "both" : "neither");
     for (size_t i = 0; i < found->options.target_count; i++)
         if (strlen(found->targets[i].layout) != found->targets[i].rank)
             return wmk_fail(WMK_ERROR_INPUT, "target %s: not one letter of \"layout\" for each axis of \"shape\"", found->targets[i].name);
@@ -309,13 +309,11 @@ static wmk_status parse_key(content *found)
 /* Wipes and frees all that `content` holds; *found may be zeroed. */
 static void content_free(content *found)
 {
-    sodium_free(found->seed);
+    wmk_secret_free(found->seed);
+    wmk_secret_free(found->block);
+    wmk_secret_free(found->text);
     free(found->targets);
     free(found->timestamp);
-    if (found->block) sodium_memzero(found->block, found->size);
-    if (found->text) sodium_memzero(found->text, found->size);
-    free(found->block);
-    free(found->text);
 }
 
 /* Here the file is at fault, and not the caller. */
@@ -325,16 +323,28 @@ static wmk_status fail_file(wmk_status status, const char *path)
     return wmk_fail_within(status == WMK_ERROR_ARGUMENT || status == WMK_ERROR_MISMATCH ? WMK_ERROR_INPUT : status, "%s", path);
 }
 
+typedef struct parse_call {
+    content *found;
+    wmk_status status;
+} parse_call;
+
+static void parse_hidden(void *argument)
+{
+    parse_call *call = argument;
+    call->status = parse_key(call->found);
+}
+
 /* The file's content; a seal stays closed. The caller frees it also after a failure. */
 static wmk_status content_read(content *found, const char *path)
 {
     *found = (content){.options = WMK_KEY_OPTIONS_INIT};
     WMK_TRY(wmk_sodium_ready());
-    WMK_TRY(wmk_file_read(&found->text, &found->size, path, WMK_KEY_FILE_BYTES_MAX));
-    WMK_TRY(wmk_alloc(&found->block, found->size + 1, 1));
-    found->seed = sodium_malloc(WMK_SEED_BYTES);
-    if (!found->seed) return wmk_fail(WMK_ERROR_MEMORY, "%s: out of memory: %d bytes of locked memory were refused", path, WMK_SEED_BYTES);
-    return fail_file(parse_key(found), path);
+    WMK_TRY(wmk_file_read_secret(&found->text, &found->size, path, WMK_KEY_FILE_BYTES_MAX));
+    WMK_TRY(wmk_secret_alloc(&found->block, found->size + 1, 1));
+    WMK_TRY(wmk_secret_alloc(&found->seed, WMK_SEED_BYTES, 1));
+    parse_call call = {found, WMK_OK};
+    wmk_secret_call(parse_hidden, &call);
+    return fail_file(call.status, path);
 }
 
 /* Opens the seal if there is one, makes the key, and compares its id. */
@@ -391,6 +401,5 @@ wmk_status wmk_key_public_read(wmk_key_public *out, const char *path)
 
 void wmk_key_public_free(wmk_key_public *key)
 {
-    if (key->text) sodium_memzero(key->text, key->size);
-    free(key->text);
+    wmk_secret_free(key->text);
 }

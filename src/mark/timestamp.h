@@ -15,8 +15,8 @@ void wmk_timestamp_encode_request(uint8_t request[WMK_TIMESTAMP_REQUEST_BYTES], 
 /* ---- with libcrypto (timestamp_libcrypto.c); UNSUPPORTED without (timestamp_absent.c) ---- */
 
 /* What an answer over `statement` says. Statuses as wmk_timestamp_check. */
-wmk_status wmk_timestamp_verify(wmk_timestamp *out, const char *statement, const void *answer, size_t bytes, const wmk_authorities *authorities);
+wmk_status wmk_timestamp_verify(wmk_timestamp *out, const char *statement, const void *bytes, size_t size, const wmk_authorities *authorities);
 /* The bare token of an answer in DER, appended to `token`; not checked. INPUT; MEMORY. */
-wmk_status wmk_timestamp_extract(wmk_buffer *token, const void *answer, size_t bytes);
+wmk_status wmk_timestamp_extract(wmk_buffer *token, const void *bytes, size_t size);
 
 #endif

@@ -12,14 +12,14 @@ wmk_status wmk_authorities_read(wmk_authorities **out, const char *path)
 
 void wmk_authorities_free(wmk_authorities *authorities) { (void)authorities; }
 
-wmk_status wmk_timestamp_verify(wmk_timestamp *out, const char *statement, const void *answer, size_t bytes, const wmk_authorities *authorities)
+wmk_status wmk_timestamp_verify(wmk_timestamp *out, const char *statement, const void *bytes, size_t size, const wmk_authorities *authorities)
 {
-    (void)out, (void)statement, (void)answer, (void)bytes, (void)authorities;
+    (void)out, (void)statement, (void)bytes, (void)size, (void)authorities;
     return refuse();
 }
 
-wmk_status wmk_timestamp_extract(wmk_buffer *token, const void *answer, size_t bytes)
+wmk_status wmk_timestamp_extract(wmk_buffer *token, const void *bytes, size_t size)
 {
-    (void)token, (void)answer, (void)bytes;
+    (void)token, (void)bytes, (void)size;
     return refuse();
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/carrier.h"
 #include "mark/carrier_kernel.h"
 #include "mark/x.h"
@@ -24,29 +25,21 @@ struct wmk_correlation {
     const wmk_key *key;
     uint64_t *first; /* [targets] first column of X */
     float *sign;     /* [2 T] by deal (mark/x.h): what a column adds in its row, times 2 b_j - 1 */
-    pick *picks;     /* [pick_count] by column; schemes direct and diff */
+    pick *picks;     /* [pick_count] schemes direct and diff; not sorted, as qsort keeps copies of secrets */
     size_t pick_count;
 };
-
-static int by_column(const void *left, const void *right)
-{
-    const pick *a = left, *b = right;
-    return (a->column > b->column) - (a->column < b->column);
-}
 
 static wmk_status list_picks(wmk_correlation *c)
 {
     uint32_t T = wmk_key_bit_count(c->key);
     bool diff = wmk_key_scheme(c->key) == WMK_SCHEME_DIFF;
     uint64_t *column;
-    WMK_TRY(wmk_alloc(&column, (size_t)T * 2, sizeof *column));
+    WMK_TRY(wmk_secret_alloc(&column, (size_t)T * 2, sizeof *column));
     wmk_status status = wmk_x_columns(c->key, column, diff ? column + T : NULL);
     c->pick_count = (size_t)T * (diff ? 2 : 1);
-    if (status == WMK_OK) status = wmk_alloc(&c->picks, c->pick_count, sizeof *c->picks);
+    if (status == WMK_OK) status = wmk_secret_alloc(&c->picks, c->pick_count, sizeof *c->picks);
     for (size_t i = 0; status == WMK_OK && i < c->pick_count; i++) c->picks[i] = (pick){column[i], i < T ? c->sign[2 * i] : c->sign[2 * (i - T) + 1]};
-    if (status == WMK_OK) qsort(c->picks, c->pick_count, sizeof *c->picks, by_column);
-    explicit_bzero(column, (size_t)T * 2 * sizeof *column);
-    free(column);
+    wmk_secret_free(column);
     return status;
 }
 
@@ -54,15 +47,14 @@ static wmk_status list_signs(wmk_correlation *c)
 {
     uint32_t T = wmk_key_bit_count(c->key);
     uint8_t *b;
-    WMK_TRY(wmk_alloc(&b, T, 1));
-    wmk_status status = wmk_alloc(&c->sign, 2 * (size_t)T, sizeof *c->sign);
+    WMK_TRY(wmk_secret_alloc(&b, T, 1));
+    wmk_status status = wmk_secret_alloc(&c->sign, 2 * (size_t)T, sizeof *c->sign);
     if (status == WMK_OK) wmk_key_bits(c->key, b);
     for (size_t j = 0; status == WMK_OK && j < T; j++) {
         c->sign[2 * j] = b[j] ? 1 : -1;
         c->sign[2 * j + 1] = -c->sign[2 * j];
     }
-    explicit_bzero(b, T);
-    free(b);
+    wmk_secret_free(b);
     return status;
 }
 
@@ -97,11 +89,9 @@ wmk_status wmk_correlation_begin(wmk_correlation **out, const wmk_key *key)
 void wmk_correlation_end(wmk_correlation *c)
 {
     if (!c) return;
-    if (c->sign) explicit_bzero(c->sign, 2 * (size_t)wmk_key_bit_count(c->key) * sizeof *c->sign);
-    if (c->picks) explicit_bzero(c->picks, c->pick_count * sizeof *c->picks);
     free(c->first);
-    free(c->sign);
-    free(c->picks);
+    wmk_secret_free(c->sign);
+    wmk_secret_free(c->picks);
     free(c);
 }
 
@@ -133,15 +123,8 @@ static void sum_rows(const wmk_correlation *c, uint64_t column, size_t count, ro
         }
         return;
     }
-    size_t low = 0, high = c->pick_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (c->picks[middle].column < column)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < c->pick_count && c->picks[low].column - column < count; low++) a[c->picks[low].column - column] += c->picks[low].value;
+    for (size_t i = 0; i < c->pick_count; i++)
+        if (c->picks[i].column >= column && c->picks[i].column - column < count) a[c->picks[i].column - column] += c->picks[i].value;
 }
 
 /* ---- w: the carriers ---- */
@@ -235,29 +218,44 @@ typedef struct product {
     size_t count;
 } product;
 
-/* Adds the columns [column, column + count) of each target, which `c` holds of the tensors. */
+/* The columns [column, column + count) of each target. */
+typedef struct columns_call {
+    const product *p;
+    const carriers *c;
+    uint64_t column;
+    size_t count;
+    wmk_status status;
+} columns_call;
+
+/* Adds them to what `c` holds of the tensors, one thread's share of the targets in a parallel region. */
+static void add_share(void *argument)
+{
+    columns_call *call = argument;
+    const product *p = call->p;
+    const carriers *c = call->c;
+    size_t count = call->count;
+    rows_room *room = NULL;
+    bool there = wmk_secret_alloc(&room, 1, sizeof *room) == WMK_OK;
+#pragma omp for schedule(dynamic, 4)
+    for (size_t t = 0; t < p->count; t++) {
+        if (!there) continue;
+        sum_rows(p->correlation, p->correlation->first[p->targets[t]] + call->column, count, room);
+        for (size_t i = 0; i < count; i++) p->squares[t] += (double)room->a[i] * room->a[i];
+        for (size_t v = 0; v < c->count; v++)
+            if (c->readable[v]) p->sum[t * c->count + v] += wmk_dot_row(room->a, c->w + v * c->step, count);
+    }
+    if (!there)
+#pragma omp atomic write
+        call->status = WMK_ERROR_MEMORY;
+    wmk_secret_free(room);
+}
+
 static wmk_status add_columns(const product *p, const carriers *c, uint64_t column, size_t count)
 {
-    wmk_status status = WMK_OK;
+    columns_call call = {p, c, column, count, WMK_OK};
 #pragma omp parallel if (p->count * count > WORTH_THREADS)
-    {
-        rows_room *room = NULL;
-        bool there = wmk_alloc(&room, 1, sizeof *room) == WMK_OK;
-#pragma omp for schedule(dynamic, 4)
-        for (size_t t = 0; t < p->count; t++) {
-            if (!there) continue;
-            sum_rows(p->correlation, p->correlation->first[p->targets[t]] + column, count, room);
-            for (size_t i = 0; i < count; i++) p->squares[t] += (double)room->a[i] * room->a[i];
-            for (size_t v = 0; v < c->count; v++)
-                if (c->readable[v]) p->sum[t * c->count + v] += wmk_dot_row(room->a, c->w + v * c->step, count);
-        }
-        if (!there)
-#pragma omp atomic write
-            status = WMK_ERROR_MEMORY;
-        if (there) explicit_bzero(room, sizeof *room);
-        free(room);
-    }
-    return status == WMK_OK ? WMK_OK : wmk_fail_memory(sizeof(rows_room));
+    wmk_secret_call(add_share, &call);
+    return call.status == WMK_OK ? WMK_OK : wmk_fail_memory(sizeof(rows_room));
 }
 
 /* A key of one target of this geometry, for what only needs carrier and shape. */

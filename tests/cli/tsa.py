@@ -84,7 +84,7 @@ class Authority:
 
     def agrees(self, key_id, answer, ca=None, token=False, at=None):
         """What `openssl ts -verify` says of an answer, the oracle of these tests."""
-        open(self.path("statement"), "w").write(f"weightmark key {key_id}\n")
+        open(self.path("statement"), "w").write(f"weightmark key id {key_id}\n")
         done = self.openssl("ts", "-verify", "-data", "statement", "-in", os.path.abspath(answer), "-CAfile", ca or "ca.pem",
                             *(["-token_in"] if token else []), *(["-attime", str(at)] if at else []), check=False)
         return done.returncode == 0

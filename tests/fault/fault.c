@@ -5,8 +5,9 @@
  *     WMK_FAULT=short:N   the N-th write or pwrite puts only half of its bytes, which is no error and must be carried on from
  *     WMK_FAULT_LOG=PATH  this file is made when the fault was given, so that a test knows when N was past the last call
  *
- * Not counted: standard output and error, and allocations of the OpenMP and C++ run-times and the dynamic loader, which end the process by themselves; and those of
- * libcrypto, which takes a refused one for a certificate that does not fit (never for one that does). */
+ * Not counted: standard output and error, and allocations of the OpenMP and C++ run-times and the dynamic loader, which end the process by themselves.
+ * Nor are those of libcrypto: it takes a refused one for a certificate that does not fit (never for one
+ * that does). */
 #include <dlfcn.h>
 #include <errno.h>
 #include <fcntl.h>

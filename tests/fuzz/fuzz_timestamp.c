@@ -1,4 +1,5 @@
-/* Reads bytes as an authority's answer over "hello". What is accepted says what the seeds say, in printable words: nobody here can sign another date. */
+/* Reads bytes as an authority's answer over "hello". What is accepted says what the seeds say, in
+ * printable words: nobody here can sign another date. */
 #include <string.h>
 
 #include "mark/timestamp.h"

@@ -1,4 +1,5 @@
-/* Time stamps: the request, answers of real authorities, every way an answer can be bad, the key file that holds one.
+/* Time stamps: the request, answers of real authorities, every way an answer can be bad, the key file
+ * that holds one.
  * The oracle is TS_RESP_verify_response, which the program openssl calls; this library does not. */
 #define OPENSSL_API_COMPAT 0x30000000L
 #include "cmocka_wmk.h"
@@ -249,9 +250,10 @@ static bool oracle(const unsigned char *bytes, size_t size, const char *authorit
     return good;
 }
 
-/* Every byte changed, one by one bit, the next by all: refused, or nothing that the stamp says is another (a response has bytes that nothing signs, such as
- * its status, and names are compared without their case). What is accepted here the oracle accepts too. */
-static void flip(const char *name, const char *certificates, size_t accepted_max)
+/* Every step-th byte changed, one by one bit, the next by all: refused, or the stamp says the same as before (a
+ * response has bytes that nothing signs, such as its status, and names are compared without their
+ * case). What is accepted here the oracle accepts too. */
+static void flip(const char *name, const char *certificates, size_t step, size_t accepted_max)
 {
     wmk_timestamp first, found;
     wmk_authorities *authorities = trust(certificates);
@@ -259,7 +261,7 @@ static void flip(const char *name, const char *certificates, size_t accepted_max
     size_t accepted = 0, refused_by_oracle = 0;
     assert_ok(verify(&first, f.bytes, f.size, authorities));
     assert_true(oracle(f.bytes, f.size, certificates));
-    for (size_t i = 0; i < f.size; i++) {
+    for (size_t i = 0; i < f.size; i += step) {
         unsigned char before = f.bytes[i];
         f.bytes[i] ^= (unsigned char)(i % 2 ? 0xff : 1 << i / 2 % 8);
         bool good = verify(&found, f.bytes, f.size, authorities) == WMK_OK;
@@ -277,8 +279,8 @@ static void flip(const char *name, const char *certificates, size_t accepted_max
 static void test_changed(void **state)
 {
     (void)state;
-    flip(FIXTURES "sigstage.tsr", FIXTURES "sigstage.pem", 30);
-    flip(FIXTURES "identrust.tsr", FIXTURES "identrust.pem", 30);
+    flip(FIXTURES "sigstage.tsr", FIXTURES "sigstage.pem", 1, 30);
+    flip(FIXTURES "identrust.tsr", FIXTURES "identrust.pem", 3, 30);
 }
 
 /* ---- authorities ---- */
@@ -405,7 +407,8 @@ static void test_stored_is_malformed(void **state)
     free(long_one);
 }
 
-/* The public part of plain and sealed keys. That a stamp over another key's id is not stored; the file is untouched then. */
+/* The public part of plain and sealed keys. A stamp over another key's id is not stored; the file is
+ * untouched then. */
 static void test_not_stored(void **state)
 {
     (void)state;

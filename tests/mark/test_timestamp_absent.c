@@ -1,4 +1,5 @@
-/* A build without libcrypto, made here by linking timestamp_absent.c in its place: keys keep their stored time stamp, requests are written, checks are refused. */
+/* A build without libcrypto, made here by linking timestamp_absent.c in its place: keys keep their
+ * stored time stamp, requests are written, checks are refused. */
 #include "cmocka_wmk.h"
 
 #include <stdlib.h>

@@ -322,7 +322,7 @@ static void search_process(pid_t pid, hits *h)
     assert_true(maps != NULL && memory >= 0);
     while (fgets(line, sizeof line, maps)) {
         unsigned long long from, to;
-        char read_rights[8], read_name[4096] = "(no name)\n";
+        char read_rights[8], read_name[4096] = "(no name)";
         if (sscanf(line, "%llx-%llx %7s %*s %*s %*s %4095[^\n]", &from, &to, read_rights, read_name) >= 3) {
             begin = from, end = to;
             strcpy(rights, read_rights);
