@@ -66,9 +66,9 @@ static int prove(const cli_call *call, const wmk_key *key, const wmk_embed_summa
     const embed_settings *settings = call->settings;
     int exit_code = EXIT_DONE;
     if (call->common->json)
-        exit_code = print_json(call, embed_json(call, key, summary, verdict_json(key, found, settings->output)));
+        exit_code = print_json(call, embed_json(call, key, summary, verdict_json(key, found, settings->output, NULL)));
     else
-        verdict_print(key, found, settings->output);
+        verdict_print(key, found, settings->output, NULL);
     if (exit_code == EXIT_DONE && found->evidence.verdict != WMK_FOUND) exit_code = EXIT_NEGATIVE;
     wmk_verification_free(found);
     return exit_code;

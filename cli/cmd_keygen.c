@@ -100,6 +100,7 @@ static int write_key(const cli_call *call, const wmk_key *key)
 static int run(const cli_call *call)
 {
     const keygen_settings *settings = call->settings;
+    static const key_date undated = {KEY_UNDATED, {0}, ""};
     wmk_targets targets = {0};
     wmk_key *key = NULL;
     int exit_code = choose_targets(call, &targets);
@@ -113,9 +114,9 @@ static int run(const cli_call *call)
     if (status == WMK_OK) status = make_key(&key, &options, settings->model);
     exit_code = status == WMK_OK ? write_key(call, key) : library_error(call->command, status);
     if (exit_code == EXIT_DONE && call->common->json)
-        exit_code = print_json(call, key_json(key, settings->output));
+        exit_code = print_json(call, key_json(key, settings->output, &undated));
     else if (exit_code == EXIT_DONE) {
-        key_print(key);
+        key_print(key, &undated);
         printf("written   %s (%s; keep it secret)\n", settings->output,
                settings->passphrase_file ? "sealed with the passphrase" : "not sealed, mode 0600");
     }

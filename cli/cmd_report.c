@@ -13,7 +13,7 @@
 
 typedef struct report_settings {
     common_settings common;
-    const char *output, *passphrase_file, *data, *title;
+    const char *output, *passphrase_file, *ca, *data, *title;
     text_list keys, notes;
     bool force;
 } report_settings;
@@ -103,7 +103,7 @@ static wmk_status look(wmk_verification *out, const wmk_model *model, const wmk_
     return wmk_model_verify(out, model, key, &options);
 }
 
-static int run_open(const cli_call *call, report_run *run, size_t index)
+static int run_open(const cli_call *call, report_run *run, size_t index, const wmk_authorities *authorities)
 {
     if (!split_operand(run, call->operands.item[index])) return complain(call->command, EXIT_SYSTEM, "out of memory");
     make_label(run->label);
@@ -114,6 +114,7 @@ static int run_open(const cli_call *call, report_run *run, size_t index)
     if (history) exit_code = history_read(call, &run->history, history);
     free(history);
     if (exit_code == EXIT_DONE) exit_code = find_test_error(call, run);
+    if (exit_code == EXIT_DONE && run->key) exit_code = key_date_find(call->command, &run->date, run->key, authorities);
     if (exit_code != EXIT_DONE || !run->key) return exit_code;
     remark(call, "reading and pruning %s", run->label);
     status = look(&run->found, run->model, run->key);
@@ -193,7 +194,7 @@ static json_t *report_json(const report_settings *settings, const report_run *ru
     for (size_t i = 0; i < count; i++)
         json_append(&list, json_pack("{s:o, s:o, s:o, s:o}", "label", json_text(runs[i].label), "test_error", json_number(runs[i].test_error), "e_r",
                                      json_number(runs[i].key ? runs[i].e_r : NAN), "verification",
-                                     runs[i].key ? verdict_json(runs[i].key, &runs[i].found, runs[i].path) : json_null()));
+                                     runs[i].key ? verdict_json(runs[i].key, &runs[i].found, runs[i].path, &runs[i].date) : json_null()));
     return json_pack("{s:o, s:o}", "report", json_text(settings->output), "runs", list);
 }
 
@@ -204,7 +205,10 @@ static int make_report(const cli_call *call, report_run *runs, run_comparison *c
     int exit_code = EXIT_DONE;
     if (!settings->force && access(settings->output, F_OK) == 0) /* said before the work, and again by the library after it */
         return complain(call->command, EXIT_INPUT, "%s: exists already and is kept; --force replaces it", settings->output);
-    for (size_t i = 0; exit_code == EXIT_DONE && i < run_count; i++) exit_code = run_open(call, &runs[i], i);
+    wmk_authorities *authorities;
+    exit_code = authorities_open(call->command, &authorities, settings->ca);
+    for (size_t i = 0; exit_code == EXIT_DONE && i < run_count; i++) exit_code = run_open(call, &runs[i], i, authorities);
+    wmk_authorities_free(authorities);
     for (size_t i = 0; exit_code == EXIT_DONE && i < run_count; i++) {
         if (!runs[i].key) continue;
         wmk_status status = compare(&comparisons[count++], runs, run_count, i);
@@ -247,6 +251,7 @@ static const option_spec options[] = {
     OPTION_OUTPUT(report_settings, "where the page goes (HTML, all in one file)"),
     {"key", 'k', OPTION_LIST, "KEY", NULL, false, "key of the first RUN; given again, of the next; without it NAME.key beside the model",
      offsetof(report_settings, keys)},
+    OPTION_CA(report_settings),
     OPTION_PASSPHRASE(report_settings),
     {"data", 0, OPTION_TEXT, "NAME|DIR", NULL, false, "measure every model's test error on this data set; without it the last one in its history",
      offsetof(report_settings, data)},

@@ -6,7 +6,7 @@
 
 enum {
     EXIT_DONE = 0,         /* done, or: found */
-    EXIT_NEGATIVE = 1,     /* a negative answer: not found, inconclusive */
+    EXIT_NEGATIVE = 1,     /* a negative answer: not found, inconclusive, undated */
     EXIT_USAGE = 2,        /* the command line is wrong */
     EXIT_INPUT = 3,        /* an input or output cannot be used as given */
     EXIT_SYSTEM = 4,       /* memory, disk, operating system, or a defect of weightmark */

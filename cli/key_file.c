@@ -5,7 +5,6 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 void passphrase_wipe(cli_passphrase *passphrase) { explicit_bzero(passphrase, sizeof *passphrase); }
@@ -68,13 +67,6 @@ json_t *shape_json(uint32_t rank, const uint64_t *shape)
     return array;
 }
 
-static void created_text(const wmk_key *key, char text[32])
-{
-    time_t seconds = (time_t)wmk_key_created(key);
-    struct tm utc;
-    if (!gmtime_r(&seconds, &utc) || strftime(text, 32, "%Y-%m-%dT%H:%M:%SZ", &utc) == 0) snprintf(text, 32, "unknown");
-}
-
 static bool original_text(const wmk_key *key, char text[2 * WMK_ORIGINAL_BYTES + 1])
 {
     uint8_t digest[WMK_ORIGINAL_BYTES];
@@ -89,33 +81,34 @@ static json_t *original_json(const wmk_key *key)
     return original_text(key, text) ? json_string(text) : json_null();
 }
 
-json_t *key_json(const wmk_key *key, const char *path)
+json_t *key_json(const wmk_key *key, const char *path, const key_date *date)
 {
-    char id[WMK_KEY_ID_CHARS + 1], created[32];
+    char id[WMK_KEY_ID_CHARS + 1], created[UTC_CHARS];
     json_t *targets = json_array();
     wmk_key_id(key, id);
-    created_text(key, created);
+    utc_text(wmk_key_created(key), created);
     for (size_t i = 0; i < wmk_key_target_count(key); i++) {
         const wmk_target *target = wmk_key_target(key, i);
         json_append(&targets, json_pack("{s:o, s:s, s:o}", "name", json_text(target->name), "layout", target->layout, "shape",
                                         shape_json(target->rank, target->shape)));
     }
-    return json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:b, s:s, s:o, s:o}", "key", json_text(path), "key_id", id, "scheme",
+    return json_pack("{s:o, s:s, s:s, s:s, s:i, s:I, s:b, s:s, s:o, s:o, s:o, s:o}", "key", json_text(path), "key_id", id, "scheme",
                      wmk_scheme_name(wmk_key_scheme(key)), "carrier", wmk_carrier_name(wmk_key_carrier(key)), "bits", (int)wmk_key_bit_count(key),
-                     "m", (json_int_t)wmk_key_m(key), "ones", (int)wmk_key_ones(key), "created", created,
-                     "original", original_json(key), "targets", targets);
+                     "m", (json_int_t)wmk_key_m(key), "ones", (int)wmk_key_ones(key), "created", created, "dated", key_dated_json(date), "dated_by",
+                     key_dated_by_json(date), "original", original_json(key), "targets", targets);
 }
 
-void key_print(const wmk_key *key)
+void key_print(const wmk_key *key, const key_date *date)
 {
     enum { SHOWN = 24 };
-    char id[WMK_KEY_ID_CHARS + 1], created[32], original[2 * WMK_ORIGINAL_BYTES + 1];
+    char id[WMK_KEY_ID_CHARS + 1], created[UTC_CHARS], original[2 * WMK_ORIGINAL_BYTES + 1];
     wmk_key_id(key, id);
-    created_text(key, created);
+    utc_text(wmk_key_created(key), created);
     printf("key id    %s\n", id);
     printf("scheme    %s, carrier %s\n", wmk_scheme_name(wmk_key_scheme(key)), wmk_carrier_name(wmk_key_carrier(key)));
     printf("bits      T = %u%s over M = %llu\n", wmk_key_bit_count(key), wmk_key_ones(key) ? ", all ones," : "", (unsigned long long)wmk_key_m(key));
-    printf("created   %s, says the key\n", created);
+    printf("created   %s (says the key)\n", created);
+    key_date_print(date);
     printf("original  %s\n", original_text(key, original) ? original : "none: the key is bound to no model");
     size_t count = wmk_key_target_count(key), shown = count > SHOWN + 1 ? SHOWN : count;
     for (size_t i = 0; i < shown; i++) {

@@ -5,6 +5,7 @@
 #include <weightmark/mark.h>
 
 #include "console.h"
+#include "key_date.h"
 
 enum { PASSPHRASE_BYTES_MAX = 4096 };
 typedef struct cli_passphrase {
@@ -21,8 +22,8 @@ void passphrase_wipe(cli_passphrase *passphrase);
 int key_open(const cli_command *command, wmk_key **out, const char *path, const char *passphrase_file);
 
 /* What a key is, without its secrets: {"key_id": ..., ...}; NULL: out of memory. `path` is the file it lies in. */
-json_t *key_json(const wmk_key *key, const char *path);
-void key_print(const wmk_key *key);
+json_t *key_json(const wmk_key *key, const char *path, const key_date *date);
+void key_print(const wmk_key *key, const key_date *date);
 
 /* "OIHW" shapes as text: "[64, 64, 3, 3]". */
 void shape_text(uint32_t rank, const uint64_t *shape, char *text, size_t size);

@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "console.h"
+#include "core_dump.h"
 #include "help.h"
 #include "interrupt.h"
 #include "option.h"
@@ -66,7 +67,8 @@ static int unavailable_command(const cli_command *command, int argc, char **argv
 int main(int argc, char **argv)
 {
     const cli_command *command = NULL;
-    int exit_code = EXIT_DONE;
+    int exit_code = core_dump_forbid();
+    if (exit_code != EXIT_DONE) return exit_code;
     hold_standard_streams();
     interrupt_install();
     if (argc < 2)

@@ -53,4 +53,16 @@ void meter_walked(void *payload, uint64_t bytes)
     atomic_flag_clear(&meter->busy);
 }
 
+void meter_searched(void *payload, double share)
+{
+    cli_meter *meter = payload;
+    double now = seconds_now(), spent = now - meter->begun;
+    char text[128];
+    if (share >= 1) meter->begun = now; /* what is left is one reading */
+    if (spent < 1 || now - meter->drawn < 0.2 || !(share > 0)) return;
+    snprintf(text, sizeof text, "comparing tensors %2.0f %%, %.0f s left", 100 * share, spent / share - spent);
+    line_show(&meter->line, text);
+    meter->drawn = now;
+}
+
 void meter_end(cli_meter *meter) { line_clear(&meter->line); }

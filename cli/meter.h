@@ -21,6 +21,8 @@ typedef struct cli_meter {
 void meter_begin(cli_meter *meter, const common_settings *common, const char *what, const wmk_model *model, const wmk_key *key, unsigned passes);
 /* The `walked` of wmk_verify_options and wmk_embed_options; payload: a meter. Nothing is drawn in the first second. */
 void meter_walked(void *payload, uint64_t bytes);
+/* The `searched` of wmk_verify_options. */
+void meter_searched(void *payload, double share);
 void meter_end(cli_meter *meter);
 
 #endif

@@ -5,7 +5,7 @@
 #include <weightmark/attack.h>
 #include <weightmark/mark_file.h>
 
-#include "console.h"
+#include "key_date.h"
 
 /* The columns of a training history that the report draws; each NULL when the file lacks it. */
 typedef struct run_history {
@@ -23,6 +23,7 @@ typedef struct report_run {
     char *label, *path;
     wmk_model *model;
     wmk_key *key; /* NULL: an unmarked run */
+    key_date date;
     run_history history;
     double test_error;      /* NaN: not known */
     wmk_verification found; /* of its own key; empty without one */

@@ -13,15 +13,19 @@ enum { TEXT_BYTES = 1024 };
 static wmk_status say_verdict(wmk_report *report, const report_run *run)
 {
     const wmk_evidence *evidence = &run->found.evidence;
-    char text[TEXT_BYTES], p[64], id[WMK_KEY_ID_CHARS + 1];
+    char text[2 * TEXT_BYTES], p[64], id[WMK_KEY_ID_CHARS + 1], phrase[KEY_DATE_CHARS], caution[160] = "";
+    key_date_phrase(&run->date, phrase);
+    if (run->date.state != KEY_DATED && evidence->verdict != WMK_NOT_FOUND)
+        snprintf(caution, sizeof caution, " Nothing proves that the key is older than the model: who tries N keys on it reaches log2 N bits%s.",
+                 evidence->evidence_bits < UNDATED_BITS ? ", so an undated key should have 100 bits" : "");
     probability_text(evidence->log10_p, p, sizeof p);
     wmk_key_id(run->key, id);
     snprintf(text, sizeof text,
              "%s: %s: %s. %u of %u bits are wrong (BER %.4f), z = %.1f. The probability that a model made without the key looks so marked is %s %s: "
              "%.0f bits of "
-             "evidence. Key %s.",
-             run->label, wmk_verdict_name(evidence->verdict), verdict_words(evidence->verdict), evidence->bit_errors, evidence->bits, evidence->ber,
-             evidence->z, evidence->soft_is_bound || evidence->empirical ? "at most" : "about", p, evidence->evidence_bits, id);
+             "evidence. Key %s, %s.%s",
+             run->label, wmk_verdict_name(evidence->verdict), verdict_words(&run->found), evidence->bit_errors, evidence->bits, evidence->ber,
+             evidence->z, evidence->soft_is_bound || evidence->empirical ? "at most" : "about", p, evidence->evidence_bits, id, phrase, caution);
     return wmk_report_verdict(report, evidence->verdict == WMK_FOUND, text);
 }
 

@@ -41,6 +41,8 @@ for path in sorted([*root.glob("src/**/*.[ch]"), *root.glob("cli/**/*.[ch]"), *r
                 problems.append(f"{name}:{number}: {room} must not know {target} ({header})")
         elif header in EXTERNAL and not name.startswith(EXTERNAL[header]):
             problems.append(f"{name}:{number}: {header} belongs in {EXTERNAL[header]}")
+        if header.startswith("openssl/") and name != "src/mark/timestamp_libcrypto.c":
+            problems.append(f"{name}:{number}: only src/mark/timestamp_libcrypto.c includes {header}")
         if header == "dnnl.h" or header.startswith("dnnl") or header.startswith("oneapi/"):
             if not name.startswith("src/nn/onednn/"):
                 problems.append(f"{name}:{number}: only src/nn/onednn/ includes {header}")

@@ -106,6 +106,76 @@ WMK_EXPORT const char *wmk_carrier_name(wmk_carrier carrier); /* "mean", "weight
 WMK_EXPORT wmk_status wmk_scheme_parse(wmk_scheme *out, const char *name);
 WMK_EXPORT wmk_status wmk_carrier_parse(wmk_carrier *out, const char *name);
 
+/* ---- time stamps ---------------------------------------------------------------------------- */
+
+/* A time stamp proves that a key existed at a time: an authority signs a hash of the key's statement
+ * together with the time (RFC 3161; docs/spec.md, "Commitment"). The token may lie in the key file;
+ * the key id does not cover it. A stored token proves something only when it is checked against
+ * authorities that the verifier trusts. Checking needs a build with OpenSSL's libcrypto; requests,
+ * and keys with a stored token, work in every build. */
+
+#define WMK_KEY_STATEMENT_CHARS (19 + WMK_KEY_ID_CHARS)
+#define WMK_TIMESTAMP_BYTES_MAX 65536 /* of a token in DER */
+
+/* What a checked time stamp says. */
+typedef struct wmk_timestamp {
+    int64_t seconds;               /* the authority's time since 1970, UTC, less its fraction */
+    int64_t accuracy_microseconds; /* the time is right to within this, says the authority; -1: it
+                                      does not say */
+    char signer[192];              /* CN and O of the signer's certificate: printable UTF-8 */
+    char serial[65];               /* the stamp's number at the authority, hexadecimal */
+    char policy[128];              /* object identifier with dots */
+} wmk_timestamp;
+
+/* The text that is stamped, "weightmark key id <id>\n". ARGUMENT: id is not 64 digits 0-9a-f. */
+WMK_EXPORT wmk_status wmk_key_statement(char statement[WMK_KEY_STATEMENT_CHARS + 1], const char *id);
+
+/* Writes a TimeStampReq over the statement of `id` (DER; SHA-256, nonce, certificates asked for),
+ * whole or not at all. Send it to an authority as application/timestamp-query.
+ * ARGUMENT: id as above; EXISTS unless `replace`; INPUT, MISSING, SYSTEM: the place; MEMORY. */
+WMK_EXPORT wmk_status wmk_timestamp_request(const char *id, const char *path, bool replace);
+
+/* The certificates of the authorities that a verifier trusts. Immutable; threads may share it. */
+typedef struct wmk_authorities wmk_authorities;
+
+/* Reads certificates in PEM form, up to 16 MiB. Trust begins at the self-signed ones; others serve as
+ * links of a chain. MISSING, SYSTEM: no such file; INPUT: a damaged certificate, or none at all;
+ * MEMORY; UNSUPPORTED: a build without libcrypto. */
+WMK_EXPORT wmk_status wmk_authorities_read(wmk_authorities **out, const char *path);
+WMK_EXPORT void wmk_authorities_free(wmk_authorities *authorities);
+
+/* Checks an authority's answer over the statement of `id`: a TimeStampResp or a bare TimeStampToken,
+ * DER or PEM, which may be hostile. The hash must be that of the statement (SHA-256, SHA-384 or
+ * SHA-512), the signature valid, and a chain of certificates must lead from the signer to an
+ * authority; the signer's certificate must be for time stamping and nothing else (critical EKU).
+ * Certificates must be valid at the stamped time, not today: a date outlives its certificates.
+ * Revocation is not looked up: it needs the network. So whoever holds an authority's key, also an
+ * expired one, can make dates; whom to trust is the verifier's choice.
+ * The request's nonce is not compared: an old answer over the same id is a proof as well.
+ * INPUT: malformed, over 128 KiB (token: 64 KiB), a refusal by the authority, a signature that does
+ * not fit; MISMATCH: over another statement, or no chain to an authority; UNSUPPORTED: another hash
+ * or an unknown critical extension, or a build without libcrypto; ARGUMENT: id as above; MEMORY,
+ * though libcrypto may take an allocation that it was refused for a certificate that does not fit. */
+WMK_EXPORT wmk_status wmk_timestamp_check(wmk_timestamp *out, const char *id, const void *answer, size_t bytes, const wmk_authorities *authorities);
+
+/* The token that was stored in the key's file (DER, unchecked), [*bytes]; borrowed. NULL: none. */
+WMK_EXPORT const uint8_t *wmk_key_timestamp(const wmk_key *key, size_t *bytes);
+
+/* The key's date: its stored token, checked (wmk_timestamp_check, with its statuses).
+ * MISSING: no token is stored. */
+WMK_EXPORT wmk_status wmk_key_date(wmk_timestamp *out, const wmk_key *key, const wmk_authorities *authorities);
+
+/* The id of the key in a file; a sealed key needs no passphrase here. A plain key's id is checked; a
+ * sealed key's is what the file states. Statuses as wmk_key_read. */
+WMK_EXPORT wmk_status wmk_key_file_id(char id[WMK_KEY_ID_CHARS + 1], const char *path);
+
+/* Checks the answer in the file `answer` and stores its token in the key file `path`, which is
+ * replaced whole or not at all, with mode 0600. A sealed key stays sealed and needs no passphrase:
+ * every other byte of the file stays. A token that is stored already is kept (EXISTS) unless
+ * `replace`: the older date is worth more. Statuses as wmk_key_read, wmk_timestamp_check,
+ * wmk_key_write. */
+WMK_EXPORT wmk_status wmk_key_file_stamp(wmk_timestamp *out, const char *path, const char *answer, const wmk_authorities *authorities, bool replace);
+
 /* ---- X ------------------------------------------------------------------------------------------------------------------------ */
 
 /* Elements X[row][column .. column + count) as float, any scheme, computed from the seed (docs/spec.md, "X"); dense, zeros included. Secret.

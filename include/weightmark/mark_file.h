@@ -45,22 +45,29 @@ WMK_EXPORT void wmk_renames_free(wmk_renames *renames); /* frees the contents; a
 
 typedef struct wmk_verify_options {
     size_t struct_size;
-    const char *tensor; /* NULL, or: read a one-target key from this tensor instead of the key's name (counted in tries: 1) */
-    bool
-        any_tensor; /* names mean nothing: every target takes, of the tensors whose shape fits, the one that speaks loudest for the key; every choice is paid for */
+    /* NULL, or: read a one-target key from this tensor; as a map of one line. */
+    const char *tensor;
+    /* Names mean nothing: targets take tensors of their shape by how well these agree with the key.
+     * `tries` counts every choice (docs/spec.md, "Any tensor"). */
+    bool any_tensor;
     uint64_t tries; /* factor for choices made elsewhere (keys, files); >= 1 */
     double threshold_bits;
     uint32_t redraws;
-    const wmk_rename *map; /* [map_count] goes before every other way to find a tensor; ignored by any_tensor */
+    /* [map_count] Goes before every other way to find a tensor; ignored by any_tensor. Lines that name
+     * another tensor than the names lead to are choices that `tries` counts (docs/spec.md, "Map"). */
+    const wmk_rename *map;
     size_t map_count;
     void (*walked)(
         void *payload,
         uint64_t bytes); /* NULL, or told, by any thread, of weights' bytes that were read through, once or twice all of them: for showing progress */
     void *walked_payload;
+    /* any_tensor: NULL, or told, by one thread, which share of all comparisons is done, 0 to 1. */
+    void (*searched)(void *payload, double share);
+    void *searched_payload;
 } wmk_verify_options;
 #define WMK_VERIFY_OPTIONS_INIT                                                                                                                      \
     {                                                                                                                                                \
-        sizeof(wmk_verify_options), NULL, false, 1, WMK_THRESHOLD_BITS_DEFAULT, WMK_REDRAWS_DEFAULT, NULL, 0, NULL, NULL                             \
+        sizeof(wmk_verify_options), NULL, false, 1, WMK_THRESHOLD_BITS_DEFAULT, WMK_REDRAWS_DEFAULT, NULL, 0, NULL, NULL, NULL, NULL                 \
     }
 
 /* How a target's tensor was found. */
@@ -77,24 +84,108 @@ WMK_EXPORT const char *wmk_match_how_name(wmk_match_how how); /* "exact", "map",
 typedef struct wmk_matched {
     char *target, *tensor; /* names in the key and in the model, owned */
     wmk_match_how how;
+    double share; /* of the target's weights, those that the tensor has: below 1 where it is smaller */
 } wmk_matched;
 
+/* Why a verdict is inconclusive. */
+typedef enum wmk_reason {
+    WMK_REASON_NONE = 0,       /* it is not */
+    WMK_REASON_WEAK = 1,       /* some evidence, but less than the threshold */
+    WMK_REASON_LITTLE_READ = 2 /* no evidence, in less than WMK_SHARE_LEAST of the key's weights */
+} wmk_reason;
+WMK_EXPORT const char *wmk_reason_name(wmk_reason reason); /* "none", "weak-evidence", "little-read" */
+
+/* Evidence bits grow with the share of the weights that is read. A mark that is worth 64 bits in all
+ * weights is worth 32 in half of them, and shows the 20 bits of `inconclusive` there nine times of ten.
+ * Where less is read, that nothing was seen says too little to be called `not-found`. */
+#define WMK_SHARE_LEAST 0.5
+
 typedef struct wmk_verification {
-    wmk_evidence evidence;
-    wmk_reading *reading; /* owned */
-    char **tensors;       /* [tensor_count] names of the tensors read, owned by `matched` */
-    wmk_matched *matched; /* [tensor_count] the same with how they were found */
+    wmk_evidence evidence; /* verdict: with the rule of `reason` */
+    wmk_reading *reading;  /* owned */
+    char **tensors;        /* [tensor_count] names of the tensors read, owned by `matched` */
+    wmk_matched *matched;  /* [tensor_count] the same with how they were found */
     size_t tensor_count;
-    size_t tensors_missing; /* not there, of another shape, or of values that cannot be read */
+    size_t tensors_missing;               /* targets without a tensor that can be read */
+    size_t tensors_partial;               /* of tensor_count: of other sizes than the target */
+    uint64_t weights_total, weights_read; /* of the key's targets: all, and those that the tensors have as numbers */
+    double share_read;                    /* weights_read / weights_total */
+    wmk_reason reason;
 } wmk_verification;
 WMK_EXPORT void wmk_verification_free(wmk_verification *verification); /* frees the contents; a zeroed struct is allowed */
 
-/* Looks for `key` in `model`. A target's tensor is found by the options' map, else by its name, by the network's other name for it, or by a name that differs as names do between frameworks
- * (docs/spec.md, "Targets in another file"); its axes by the container's layout where it knows one. Where both orders of a square matrix's axes are possible and nothing else tells, both
- * are tried and p is doubled. Tensors that are missing, of another shape or unreadable are erasures; when none is left: MISSING, MISMATCH or UNSUPPORTED, as the first of them is.
- * MISSING also: a map that names what is not there. ARGUMENT: an option out of its range, `tensor` and `any_tensor` together, `tensor` for a key of several. Other statuses as
- * wmk_mark_verify and wmk_model_unpack. The caller frees *out with wmk_verification_free. */
+/* Looks for `key` in `model`.
+ *
+ * A target's tensor is found by the options' map, else by its name, by the network's other name for it,
+ * or by a name that differs as names do between frameworks (docs/spec.md, "Targets in another file").
+ * A tensor of the target's number of axes but of other sizes is read where both have weights; one of the
+ * target's sizes goes before. The order of axes is the container's where it knows one. Where both orders
+ * of a square matrix are possible and nothing else tells, both are tried and p is doubled. Targets whose
+ * tensors are missing or unreadable are erasures.
+ *
+ * out: the caller frees it with wmk_verification_free; it is set on success only.
+ * MISSING, MISMATCH, UNSUPPORTED: no target is left, for the reason that the first of them has.
+ * MISSING: a map that names what is not there. INPUT: a map that names a target or a tensor twice.
+ * MISMATCH, UNSUPPORTED: a map that names a tensor which cannot be read as the target.
+ * UNSUPPORTED: any_tensor with more than 2^28 pairs of target and tensor.
+ * ARGUMENT: an option out of its range, `tensor` and `any_tensor` together, `tensor` for a key of several.
+ * Other statuses as wmk_mark_verify and wmk_model_unpack. */
 WMK_EXPORT wmk_status wmk_model_verify(wmk_verification *out, const wmk_model *model, const wmk_key *key, const wmk_verify_options *options);
+
+/* What came of one pair. */
+typedef struct wmk_pair {
+    size_t model, key; /* numbers of the path and of the key */
+    const char *path;
+    bool opened;                          /* the model could be opened */
+    wmk_status status;                    /* of wmk_model_open or wmk_model_verify; their message is this thread's */
+    const wmk_verification *verification; /* borrowed; NULL unless status is OK */
+} wmk_pair;
+/* Non-zero: stop here. */
+typedef int (*wmk_pair_fn)(void *payload, const wmk_pair *pair);
+
+/* Looks for every one of `keys` in every one of the models at `paths`: whoever looks at several pairs
+ * and picks what is found has looked that often, so every p is multiplied by their number.
+ *
+ * paths [path_count], keys [key_count]: borrowed.
+ * options: as for wmk_model_verify; its `tries` is multiplied by the number of pairs, of which those that
+ * cannot be read are some.
+ * told: gets each pair once, keys of a model one after the other, models in their order. A model or a
+ * pair that cannot be read does not stop the others.
+ * Memory: one model is open at a time, and no result is kept.
+ * ARGUMENT: no pair, or more than 2^64 tries. INTERRUPTED: `told` asked for it. MEMORY. */
+WMK_EXPORT wmk_status wmk_model_verify_many(const char *const *paths, size_t path_count, const wmk_key *const *keys, size_t key_count,
+                                            const wmk_verify_options *options, wmk_pair_fn told, void *payload);
+
+/* One of several keys that were found in one model, and what its holder shows. */
+typedef struct wmk_claim {
+    bool dated;                    /* a checked time stamp (wmk_key_date) says when the key existed */
+    int64_t seconds;               /* that time, since 1970, UTC */
+    int64_t accuracy_microseconds; /* as in wmk_timestamp; -1: not stated, taken for a second */
+    bool original;                 /* the model is at hand whose digest is the key's (wmk_model_original) */
+} wmk_claim;
+
+/* Why the files do not say who was first. */
+typedef enum wmk_first_reason {
+    WMK_FIRST_KNOWN = 0,       /* they do */
+    WMK_FIRST_NO_DATE = 1,     /* no key is dated */
+    WMK_FIRST_SAME_DATE = 2,   /* the oldest date is no older than another, within their accuracy */
+    WMK_FIRST_NO_ORIGINAL = 3, /* the original of the key with the oldest date is not at hand */
+    WMK_FIRST_OTHER_MARK = 4,  /* that original shows, or may show, another of the keys */
+    WMK_FIRST_OWN_MARK = 5     /* that original shows, or may show, the key itself: such a key was made for it */
+} wmk_first_reason;
+WMK_EXPORT const char *wmk_first_reason_name(wmk_first_reason reason); /* "known", "no-date", "same-date", ... */
+
+/* The rule of who was first (docs/spec.md, "Commitment"): of several keys found in one model, the one
+ * whose date is oldest, whose original shows none of the other keys, and in whose original it is itself
+ * not found, was first; otherwise the files do not say.
+ *
+ * claims [count]. A key without a date is taken for the younger one: if its mark was there first, the
+ * other's original shows it.
+ * verdicts [count][count]: row k, column o is what key k gives in the original of key o; unused where that
+ * is not at hand. They must not be multiplied by tries: that would favour the claim.
+ * *oldest: the number of the key with the oldest date, which was first if the result is WMK_FIRST_KNOWN;
+ * `count` for WMK_FIRST_NO_DATE. */
+WMK_EXPORT wmk_first_reason wmk_claims_first(size_t *oldest, const wmk_claim *claims, size_t count, const wmk_verdict *verdicts);
 
 /* The digest of the key's targets in `model` (wmk_mark_original), found there by name as for embedding: all must be there.
  * Of the key only its targets count, so a key without an original can be asked before the one with it is made.

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/memory.h"
+#include "base/secret.h"
 
 /* Opens a regular file for reading. Non-blocking, so that a pipe without a writer is refused instead of waited for. */
 static wmk_status open_regular(int *out, struct stat *info, const char *path)
@@ -73,7 +74,10 @@ void wmk_map_close(wmk_map *map)
     *map = (wmk_map){NULL, 0, {0}};
 }
 
-wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path, size_t limit)
+typedef wmk_status (*allocate_fn)(void *out_pointer, size_t count, size_t size);
+
+static wmk_status read_whole(unsigned char **out, size_t *out_size, const char *path, size_t limit, allocate_fn allocate,
+                             void (*release)(void *block))
 {
     int fd = -1;
     size_t done = 0;
@@ -82,7 +86,7 @@ wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path
     WMK_TRY(open_regular(&fd, &info, path));
     size_t size = (size_t)info.st_size;
     wmk_status status =
-        size <= limit ? wmk_alloc(&bytes, size + 1, 1) : wmk_fail(WMK_ERROR_INPUT, "%s: %zu bytes, at most %zu are allowed", path, size, limit);
+        size <= limit ? allocate(&bytes, size + 1, 1) : wmk_fail(WMK_ERROR_INPUT, "%s: %zu bytes, at most %zu are allowed", path, size, limit);
     while (status == WMK_OK && done < size) {
         ssize_t got = read(fd, bytes + done, size - done);
         if (got < 0 && errno == EINTR) continue;
@@ -92,10 +96,20 @@ wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path
     }
     close(fd);
     if (status != WMK_OK) {
-        free(bytes);
+        release(bytes);
         return status;
     }
     *out = bytes;
     *out_size = size;
     return WMK_OK;
+}
+
+wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path, size_t limit)
+{
+    return read_whole(out, out_size, path, limit, wmk_alloc, free);
+}
+
+wmk_status wmk_file_read_secret(unsigned char **out, size_t *out_size, const char *path, size_t limit)
+{
+    return read_whole(out, out_size, path, limit, wmk_secret_alloc, wmk_secret_free);
 }

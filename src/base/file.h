@@ -26,6 +26,8 @@ void wmk_map_close(wmk_map *map); /* a zeroed map is allowed */
 
 /* The whole of a small file, at most `limit` bytes (more: WMK_ERROR_INPUT), with a NUL after it. The caller frees *out. */
 wmk_status wmk_file_read(unsigned char **out, size_t *out_size, const char *path, size_t limit);
+/* The same for a file that holds a secret: *out is a block of base/secret.h, which the caller frees with wmk_secret_free. */
+wmk_status wmk_file_read_secret(unsigned char **out, size_t *out_size, const char *path, size_t limit);
 
 /* An output that appears whole or not at all: bytes go to a file in the target's folder that has no name (or, where the file system has no
  * O_TMPFILE, one that begins with ".wmk-"); commit syncs it and puts it in the target's place. A target that exists is refused at begin and

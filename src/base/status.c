@@ -26,9 +26,7 @@ const char *wmk_status_name(wmk_status status)
 #define TEXT(x) TEXT_(x)
 const char *wmk_version(void) { return TEXT(WMK_VERSION_MAJOR) "." TEXT(WMK_VERSION_MINOR) "." TEXT(WMK_VERSION_PATCH); }
 
-/* Hostile names may hold terminal escapes, also as the C1 controls U+0080 to U+009F; other characters of UTF-8 are let through. What is no UTF-8, as a
- * character that was cut in two at the end of the room, becomes '?' too. */
-static void make_printable(char *text)
+void wmk_make_printable(char *text)
 {
     const unsigned char *end = (const unsigned char *)text + strlen(text);
     for (unsigned char *at = (unsigned char *)text; at < end;) {
@@ -44,7 +42,7 @@ static void set_from(const char *format, va_list arguments)
 {
     char text[MESSAGE_BYTES];
     if (vsnprintf(text, sizeof text, format, arguments) < 0) text[0] = '\0'; /* NOLINT(clang-analyzer-valist.Uninitialized): every caller starts it */
-    make_printable(text);
+    wmk_make_printable(text);
     memcpy(message, text, sizeof text);
 }
 
@@ -60,7 +58,7 @@ static void append_message(const char *suffix)
 {
     size_t length = strlen(message);
     snprintf(message + length, sizeof message - length, ": %s", suffix);
-    make_printable(message);
+    wmk_make_printable(message);
 }
 
 wmk_status wmk_set_message_errno(const char *format, ...)
@@ -100,7 +98,7 @@ wmk_status wmk_set_message_within(wmk_status status, const char *format, ...)
     if (refusal) {
         memmove(message + BEGIN, message, MESSAGE_BYTES - BEGIN - 1);
         memcpy(message, begin, BEGIN);
-        make_printable(message);
+        wmk_make_printable(message);
     }
     return status;
 }

@@ -28,6 +28,10 @@ __attribute__((format(printf, 1, 2))) wmk_status wmk_set_message_errno(const cha
 #define wmk_fail_within(status, ...) wmk_failed(wmk_set_message_within(status, __VA_ARGS__))
 __attribute__((format(printf, 2, 3))) wmk_status wmk_set_message_within(wmk_status status, const char *format, ...);
 
+/* Replaces by '?' what could drive a terminal, C1 controls (U+0080 to U+009F) included, and what is
+ * not UTF-8, such as a character that was cut in two at the end of the buffer. */
+void wmk_make_printable(char *text);
+
 /* Leaves the function with the status of a call that failed. */
 #define WMK_TRY(call)                                                                                                                                \
     do {                                                                                                                                             \

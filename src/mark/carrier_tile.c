@@ -2,12 +2,12 @@
 #include "mark/carrier_tile.h"
 
 #include <omp.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/convert.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/carrier_outbox.h"
 #include "mark/x.h"
 
@@ -21,13 +21,12 @@
 
 static uint64_t least(uint64_t a, uint64_t b) { return a < b ? a : b; }
 
-/* One thread's working memory. */
+/* One thread's working memory, in a block of secrets. */
 typedef struct workspace {
     wmk_tile_map map;
     uint16_t *deal;                           /* by filter [filters][deal_stride], else [positions][filters] */
     uint16_t *stage;                          /* [positions][filters] as dealt; [TURN][filters] where that is the order */
     wmk_parcel *parcel;                       /* what a tile is stored in, of targets that are written apart; NULL: no parcel yet */
-    size_t secret_bytes;                      /* of what tells X or b: up to the end of `direction` */
     double *value, *exact, *stored, *scratch; /* [weights in a block], all but the first for walks with rooms */
     double *inverse, *rms;                    /* [weights in a block] carrier balanced, the second for walks with rooms */
     double *channel, *channel_rms;            /* [positions] the same, of a tile that goes filter by filter */
@@ -150,7 +149,6 @@ static size_t lay_out(workspace *s, unsigned char *block, const plan *p, bool ro
     s->v = take(block, &used, rooms ? p->block_max : 0, sizeof *s->v);
     s->change = take(block, &used, rooms ? p->block_max : 0, sizeof *s->change);
     s->direction = take(block, &used, rooms ? p->block_max : 0, sizeof *s->direction);
-    s->secret_bytes = used;
     s->map.run_element = take(block, &used, p->runs_max, sizeof *s->map.run_element);
     s->map.run_count = take(block, &used, p->runs_max, sizeof *s->map.run_count);
     s->map.position = take(block, &used, p->positions_max, sizeof *s->map.position);
@@ -171,7 +169,7 @@ static wmk_status make_workspace(workspace **out, const plan *p, bool rooms, boo
 {
     workspace size;
     unsigned char *block;
-    WMK_TRY(wmk_alloc_aligned(&block, lay_out(&size, NULL, p, rooms, balanced)));
+    WMK_TRY(wmk_secret_alloc(&block, lay_out(&size, NULL, p, rooms, balanced), 1));
     *out = (workspace *)(void *)block;
     lay_out(*out, block, p, rooms, balanced);
     return WMK_OK;
@@ -499,6 +497,20 @@ static void walk_chunk(walker *w, uint32_t chunk, workspace *space)
     }
 }
 
+typedef struct team {
+    walker *walker;
+    workspace **space; /* [threads] */
+    int threads;
+} team;
+
+/* One thread's share of a walk, in a parallel region. argument: the team. */
+static void walk_chunks(void *argument)
+{
+    const team *t = argument;
+#pragma omp for schedule(dynamic, 1)
+    for (uint32_t chunk = 0; chunk < t->walker->plan.chunks; chunk++) walk_chunk(t->walker, chunk, t->space[omp_get_thread_num() % t->threads]);
+}
+
 wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, const wmk_walk *walk)
 {
     walker w = {.key = key, .vector = vector, .walk = walk};
@@ -511,14 +523,10 @@ wmk_status wmk_tiles_walk(const wmk_key *key, const wmk_vector *vector, const wm
     WMK_TRY_GOTO(status, wmk_alloc(&space, (size_t)threads, sizeof *space), done);
     for (int i = 0; i < threads; i++) WMK_TRY_GOTO(status, make_workspace(&space[i], &w.plan, walk->rooms, vector->channel != NULL), done);
     WMK_TRY_GOTO(status, start_traffic(&w, (size_t)threads), done);
-#pragma omp parallel for schedule(dynamic, 1) num_threads(threads)
-    for (uint32_t chunk = 0; chunk < w.plan.chunks; chunk++) walk_chunk(&w, chunk, space[omp_get_thread_num() % threads]);
+#pragma omp parallel num_threads(threads)
+    wmk_secret_call(walk_chunks, &(team){&w, space, threads});
 done:
-    for (int i = 0; space != NULL && i < threads; i++) {
-        if (space[i] == NULL) continue;
-        sodium_memzero(space[i], space[i]->secret_bytes);
-        wmk_free_aligned(space[i]);
-    }
+    for (int i = 0; space != NULL && i < threads; i++) wmk_secret_free(space[i]);
     free(space);
     free(w.pending);
     free(w.plan.cut);

@@ -1,5 +1,6 @@
 /* Sub-keys, key stream, and b. */
 #include "mark/derive.h"
+#include "base/secret.h"
 #include <sodium.h>
 #include <string.h>
 
@@ -33,15 +34,25 @@ void wmk_key_stream(uint8_t *out, size_t bytes, const uint8_t subkey[WMK_SUBKEY_
     crypto_stream_chacha20_xor_ic(out, out, bytes, n, block, subkey);
 }
 
+typedef struct bits_call {
+    const wmk_key *key;
+    uint8_t *b;
+} bits_call;
+
+/* The bits are unpacked where their bytes lie, from the last on, so that none is overwritten before it is read. */
+static void make_bits(void *argument)
+{
+    const bits_call *call = argument;
+    uint8_t *b = call->b;
+    wmk_key_stream(b, (call->key->T + 7) / 8, call->key->secret->bits, 0, 0);
+    for (uint32_t j = call->key->T; j-- > 0;) b[j] = b[j / 8] >> j % 8 & 1;
+}
+
 void wmk_key_bits(const wmk_key *key, uint8_t *b)
 {
     if (key->ones) {
         memset(b, 1, key->T);
         return;
     }
-    uint8_t stream[WMK_BITS_MAX / 8];
-    size_t bytes = (key->T + 7) / 8;
-    wmk_key_stream(stream, bytes, key->secret->bits, 0, 0);
-    for (uint32_t j = 0; j < key->T; j++) b[j] = stream[j / 8] >> j % 8 & 1;
-    sodium_memzero(stream, bytes);
+    wmk_secret_call(make_bits, &(bits_call){key, b});
 }

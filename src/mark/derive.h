@@ -1,4 +1,5 @@
-/* mark/derive.h - from a key's seed and id to sub-keys and key stream (docs/spec.md, "Sub-keys", "Key stream"). Everything here is secret. */
+/* mark/derive.h - from a key's seed and id to sub-keys and key stream (docs/spec.md, "Sub-keys", "Key stream"). Everything here is secret:
+ * root, sub-keys and key stream are made inside wmk_secret_call only, since libsodium keeps what it works with on the stack. */
 #ifndef WMK_MARK_DERIVE_H
 #define WMK_MARK_DERIVE_H
 

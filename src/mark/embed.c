@@ -2,12 +2,12 @@
 #include "mark/embed.h"
 
 #include <math.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/convert.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/evidence.h"
 #include "mark/key.h"
 #include "mark/read.h"
@@ -68,7 +68,7 @@ static wmk_status change_rows(held *h)
     uint32_t T = e->key->T;
     uint64_t m = e->vector.m;
     double *sum = NULL; /* [T][3] */
-    WMK_TRY(wmk_alloc(&sum, (size_t)T * 3, sizeof *sum));
+    WMK_TRY(wmk_secret_alloc(&sum, (size_t)T * 3, sizeof *sum));
     for (size_t t = 0, c = 0; t < e->vector.count; t++) {
         const wmk_place *place = &e->vector.place[t];
         bool mean = e->vector.carrier == WMK_CARRIER_MEAN;
@@ -86,7 +86,7 @@ static wmk_status change_rows(held *h)
     for (uint32_t j = 0; j < T && status == WMK_OK; j++)
         if (!wmk_cone_project(&e->cone[j], e->sign[j] * sum[j * 3], sum[j * 3 + 1], sum[j * 3 + 2], e->margin[j]))
             status = wmk_embed_impossible(e, j, sqrt(sum[j * 3 + 2]));
-    free(sum);
+    wmk_secret_free(sum);
     if (status != WMK_OK) return status;
     for (uint64_t c = 0; c < m; c++) {
         h->w[c] = h->w0[c];
@@ -178,11 +178,10 @@ static wmk_status z_of(const wmk_embedding *e, const wmk_reading *reading, doubl
     wmk_evidence evidence = {0};
     uint32_t ties;
     uint8_t *b = NULL;
-    WMK_TRY(wmk_alloc(&b, e->key->T, 1));
+    WMK_TRY(wmk_secret_alloc(&b, e->key->T, 1));
     for (uint32_t j = 0; j < e->key->T; j++) b[j] = e->sign[j] > 0;
     wmk_evidence_count(&evidence, e->key, b, reading, &ties);
-    sodium_memzero(b, e->key->T);
-    free(b);
+    wmk_secret_free(b);
     *errors = evidence.bit_errors;
     *z = evidence.z;
     return WMK_OK;
@@ -288,8 +287,8 @@ static wmk_status fit_eq6(held *h)
 static wmk_status deal_rows(held *h)
 {
     const wmk_key *key = h->e->key;
-    WMK_TRY(wmk_alloc(&h->row, key->M, sizeof *h->row));
-    WMK_TRY(wmk_alloc(&h->sign, key->M, 1));
+    WMK_TRY(wmk_secret_alloc(&h->row, key->M, sizeof *h->row));
+    WMK_TRY(wmk_secret_alloc(&h->sign, key->M, 1));
     return wmk_x_rows(key, h->row, h->sign);
 }
 
@@ -336,13 +335,11 @@ static wmk_status embed_held(wmk_embedding *e)
     wmk_status status = open_held(&h, shared);
     if (status == WMK_OK) status = e->options->eq6 ? fit_eq6(&h) : fit_margin(&h, shared);
     wmk_dual_close(&h.dual);
-    if (h.row != NULL) sodium_memzero(h.row, e->key->M * sizeof *h.row);
-    if (h.sign != NULL) sodium_memzero(h.sign, e->key->M);
     free(h.w0);
     free(h.w);
     free(h.share);
-    free(h.row);
-    free(h.sign);
+    wmk_secret_free(h.row);
+    wmk_secret_free(h.sign);
     return status;
 }
 
@@ -409,17 +406,16 @@ static wmk_status open_embedding(wmk_embedding *e)
 {
     uint32_t T = e->key->T;
     uint8_t *b = NULL;
-    WMK_TRY(wmk_alloc(&e->sign, T, sizeof *e->sign));
+    WMK_TRY(wmk_secret_alloc(&e->sign, T, sizeof *e->sign));
     WMK_TRY(wmk_alloc(&e->margin, T, sizeof *e->margin));
     WMK_TRY(wmk_alloc(&e->cone, T, sizeof *e->cone));
-    WMK_TRY(wmk_alloc(&b, T, 1));
+    WMK_TRY(wmk_secret_alloc(&b, T, 1));
     wmk_key_bits(e->key, b);
     for (uint32_t j = 0; j < T; j++) {
         e->sign[j] = b[j] ? 1 : -1;
         e->margin[j] = e->options->margin * WMK_EMBED_FIRST;
     }
-    sodium_memzero(b, T);
-    free(b);
+    wmk_secret_free(b);
     WMK_TRY(wmk_vector_open(&e->vector, e->key, e->views, e->traffic));
     for (size_t t = 0; e->vector.weights_lost > 0 && t < e->vector.count; t++)
         if (e->vector.damaged[t]) return wmk_view_not_finite(&e->views[t], &e->vector.place[t], wmk_view_name(e->key, e->views, t));
@@ -457,8 +453,7 @@ wmk_status wmk_mark_embed_into(const wmk_key *key, const wmk_tensor_view *views,
         wmk_reading_free(e.after);
     wmk_reading_free(e.before);
     wmk_vector_close(&e.vector);
-    if (e.sign != NULL) sodium_memzero(e.sign, key->T * sizeof *e.sign); /* b */
-    free(e.sign);
+    wmk_secret_free(e.sign);
     free(e.margin);
     free(e.cone);
     return status;

@@ -1,10 +1,10 @@
 /* mark/embed_dual.c - embedding where rows share columns. The changed vector is w = scale * (w0 + sum_j multiplier_j s_j X_j): T unknowns. */
 #include <math.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/carrier_kernel.h"
 #include "mark/embed.h"
 #include "mark/key.h"
@@ -43,10 +43,10 @@ wmk_status wmk_dual_open(wmk_dual *out, const wmk_embedding *e, const double *w0
     if (d.diagonal) d.unit = sqrt(entries / (double)key->M);
     size_t cells = d.diagonal ? T : T * T;
     wmk_status status;
-    WMK_TRY_GOTO(status, wmk_alloc(&d.gram, cells, sizeof *d.gram), failed);
-    WMK_TRY_GOTO(status, wmk_alloc(&d.work, cells, sizeof *d.work), failed);
-    WMK_TRY_GOTO(status, wmk_alloc(&d.dot, T, sizeof *d.dot), failed);
-    WMK_TRY_GOTO(status, wmk_alloc(&d.multiplier, T, sizeof *d.multiplier), failed);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&d.gram, cells, sizeof *d.gram), failed);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&d.work, cells, sizeof *d.work), failed);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&d.dot, T, sizeof *d.dot), failed);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&d.multiplier, T, sizeof *d.multiplier), failed);
     for (uint64_t c = 0; c < key->M; c++) d.squares += w0[c] * w0[c];
     for (size_t j = 0; j < T; j++) d.dot[j] = e->sign[j] * e->before->score[j] * d.unit * sqrt(d.squares);
     if (d.diagonal) {
@@ -65,13 +65,10 @@ failed:
 
 void wmk_dual_close(wmk_dual *dual)
 {
-    size_t cells = dual->diagonal ? dual->T : (size_t)dual->T * dual->T; /* of X and b */
-    if (dual->gram != NULL) sodium_memzero(dual->gram, cells * sizeof *dual->gram);
-    if (dual->work != NULL) sodium_memzero(dual->work, cells * sizeof *dual->work);
-    free(dual->gram);
-    free(dual->dot);
-    free(dual->multiplier);
-    free(dual->work);
+    wmk_secret_free(dual->gram);
+    wmk_secret_free(dual->dot);
+    wmk_secret_free(dual->multiplier);
+    wmk_secret_free(dual->work);
     memset(dual, 0, sizeof *dual);
 }
 
@@ -316,13 +313,40 @@ done:
 
 /* ---- the vector --------------------------------------------------------------------------------------------------------------- */
 
-wmk_status wmk_dual_apply(const wmk_dual *d, const wmk_embedding *e, const double *w0, double *w)
+typedef struct apply_call {
+    const wmk_dual *d;
+    const wmk_embedding *e;
+    const double *w0;
+    double *w;
+} apply_call;
+
+/* One thread's share of the columns, in a parallel region. */
+static void apply_random(void *argument)
 {
     enum { PIECE = 512 };
+    const apply_call *call = argument;
+    const wmk_dual *d = call->d;
+#pragma omp for schedule(dynamic, 1)
+    for (uint64_t column = 0; column < d->m; column += PIECE) {
+        size_t n = d->m - column < PIECE ? (size_t)(d->m - column) : PIECE;
+        float x[PIECE];
+        double sum[PIECE] = {0};
+        for (uint32_t j = 0; j < d->T; j++) {
+            double a = d->multiplier[j] * call->e->sign[j];
+            if (a == 0) continue;
+            wmk_x_normal(call->e->key, j, column, n, x);
+            wmk_add_rows(sum, x, 0, &a, 1, n);
+        }
+        for (size_t i = 0; i < n; i++) call->w[column + i] = d->scale * (call->w0[column + i] + sum[i]);
+    }
+}
+
+wmk_status wmk_dual_apply(const wmk_dual *d, const wmk_embedding *e, const double *w0, double *w)
+{
     if (d->diagonal) {
         bool diff = e->key->scheme == WMK_SCHEME_DIFF;
         uint64_t *column = NULL;
-        WMK_TRY(wmk_alloc(&column, (size_t)d->T * 2, sizeof *column));
+        WMK_TRY(wmk_secret_alloc(&column, (size_t)d->T * 2, sizeof *column));
         wmk_status status = wmk_x_columns(e->key, column, diff ? column + d->T : NULL);
         if (status == WMK_OK) {
             for (uint64_t c = 0; c < d->m; c++) w[c] = d->scale * w0[c];
@@ -332,23 +356,10 @@ wmk_status wmk_dual_apply(const wmk_dual *d, const wmk_embedding *e, const doubl
                 if (diff) w[column[d->T + j]] -= add;
             }
         }
-        sodium_memzero(column, (size_t)d->T * 2 * sizeof *column);
-        free(column);
+        wmk_secret_free(column);
         return status;
     }
-#pragma omp parallel for schedule(dynamic, 1)
-    for (uint64_t column = 0; column < d->m; column += PIECE) {
-        size_t n = d->m - column < PIECE ? (size_t)(d->m - column) : PIECE;
-        float x[PIECE];
-        double sum[PIECE] = {0};
-        for (uint32_t j = 0; j < d->T; j++) {
-            double a = d->multiplier[j] * e->sign[j];
-            if (a == 0) continue;
-            wmk_x_normal(e->key, j, column, n, x);
-            wmk_add_rows(sum, x, 0, &a, 1, n);
-        }
-        sodium_memzero(x, sizeof x);
-        for (size_t i = 0; i < n; i++) w[column + i] = d->scale * (w0[column + i] + sum[i]);
-    }
+#pragma omp parallel
+    wmk_secret_call(apply_random, &(apply_call){d, e, w0, w});
     return WMK_OK;
 }

@@ -1,11 +1,11 @@
 /* mark/embed_stream.c - partition over single weights, whatever their number: read, write tile by tile, and read what was stored while it is at hand; where that lost a margin, aim higher
  * and write again. Nothing of the weights' size is held in memory. */
 #include <math.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/carrier_kernel.h"
 #include "mark/carrier_tile.h"
 #include "mark/edit_kernel.h"
@@ -275,10 +275,10 @@ static wmk_status count_rows(stream *s)
         first[2] += s->count[i][2];
     }
     pair *sum = NULL;
-    WMK_TRY(wmk_alloc(&sum, s->T, sizeof *sum));
+    WMK_TRY(wmk_secret_alloc(&sum, s->T, sizeof *sum));
     for (uint32_t j = 0; j < s->T; j++) memcpy(sum[j], s->first[j], sizeof *sum);
     wmk_status status = wmk_reading_of_sums(&s->e->before, &s->e->vector, s->T, sum);
-    free(sum);
+    wmk_secret_free(sum);
     return status;
 }
 
@@ -425,11 +425,11 @@ static wmk_status read_back(stream *s, wmk_reading **out)
 {
     pair *sum = NULL;
     WMK_TRY(check_written(s));
-    WMK_TRY(wmk_alloc(&sum, s->T, sizeof *sum));
+    WMK_TRY(wmk_secret_alloc(&sum, s->T, sizeof *sum));
     for (uint32_t c = 0; c < s->chunks; c++) wmk_partition_fold(sum, s->T, (const pair *)s->sum + c * s->deals);
     wmk_status status = read_others(s, sum);
     if (status == WMK_OK) status = wmk_reading_of_sums(out, &s->e->vector, s->T, sum);
-    free(sum);
+    wmk_secret_free(sum);
     return status;
 }
 
@@ -508,11 +508,12 @@ static wmk_status make_stream(stream *s, wmk_embedding *e)
     WMK_TRY(find_shared(e, &s->shared));
     s->later = s->shared || e->vector.carrier == WMK_CARRIER_BALANCED;
     WMK_TRY(wmk_alloc(&s->squares, s->chunks, sizeof *s->squares));
-    WMK_TRY(wmk_alloc_aligned(&s->count, s->chunks * s->deals * sizeof *s->count));
-    WMK_TRY(wmk_alloc(&s->first, s->T, sizeof *s->first));
-    WMK_TRY(wmk_alloc(&s->edit, s->deals, sizeof *s->edit));
+    /* Of what tells b or, in a marked model, the bits that are read. */
+    WMK_TRY(wmk_secret_alloc(&s->count, s->chunks * s->deals, sizeof *s->count));
+    WMK_TRY(wmk_secret_alloc(&s->first, s->T, sizeof *s->first));
+    WMK_TRY(wmk_secret_alloc(&s->edit, s->deals, sizeof *s->edit));
+    WMK_TRY(wmk_secret_alloc(&s->sum, s->chunks * s->deals, sizeof *s->sum));
     WMK_TRY(wmk_alloc(&s->shortfall, s->T, sizeof *s->shortfall));
-    WMK_TRY(wmk_alloc_aligned(&s->sum, s->chunks * s->deals * sizeof *s->sum));
     WMK_TRY(wmk_alloc(&s->written, s->chunks, sizeof *s->written));
     return wmk_alloc(&s->answer, s->chunks, sizeof *s->answer);
 }
@@ -530,12 +531,11 @@ wmk_status wmk_embed_stream(wmk_embedding *e)
         status = fit(&s);
     }
 done:
-    if (s.edit != NULL) sodium_memzero(s.edit, s.deals * sizeof *s.edit); /* tells b */
-    wmk_free_aligned(s.count);
-    free(s.first);
-    free(s.edit);
+    wmk_secret_free(s.count);
+    wmk_secret_free(s.first);
+    wmk_secret_free(s.edit);
+    wmk_secret_free(s.sum);
     free(s.shortfall);
-    wmk_free_aligned(s.sum);
     free(s.written);
     free(s.squares);
     free(s.answer);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/key.h"
 #include "mark/read.h"
 
@@ -68,13 +69,12 @@ wmk_status wmk_evidence_judge(wmk_evidence *out, const wmk_key *key, const wmk_r
     WMK_TRY(check(tries, threshold_bits));
     if (reading->T != key->T) return wmk_fail(WMK_ERROR_ARGUMENT, "a reading of %u bits is judged by a key of %u", reading->T, key->T);
     uint8_t *b = NULL;
-    WMK_TRY(wmk_alloc(&b, key->T, 1));
+    WMK_TRY(wmk_secret_alloc(&b, key->T, 1));
     wmk_key_bits(key, b);
     wmk_evidence e = {.tries = tries, .log10_tries = log10((double)tries)};
     uint32_t ties;
     wmk_evidence_count(&e, key, b, reading, &ties);
-    sodium_memzero(b, key->T);
-    free(b);
+    wmk_secret_free(b);
     e.soft_is_bound = key->scheme != WMK_SCHEME_RANDOM;
     e.empirical = key->ones && is_pick(key);
     if (!e.empirical) {
@@ -113,7 +113,7 @@ static wmk_status redraw(wmk_evidence *e, const wmk_key *key, const wmk_vector *
 {
     uint64_t soft = 1, hard = 1;
     uint8_t seed[WMK_SEED_BYTES], *b = NULL;
-    WMK_TRY(wmk_alloc(&b, key->T, 1));
+    WMK_TRY(wmk_alloc(&b, key->T, 1)); /* all ones: no secret */
     memset(b, 1, key->T);
     wmk_status status = WMK_OK;
     for (uint32_t i = 0; i < redraws; i++) {
@@ -137,9 +137,22 @@ static wmk_status redraw(wmk_evidence *e, const wmk_key *key, const wmk_vector *
     e->log10_p_soft = log10((double)soft / ((double)redraws + 1));
     e->log10_p_hard = log10((double)hard / ((double)redraws + 1));
 done:
-    sodium_memzero(seed, sizeof seed);
     free(b);
     return status;
+}
+
+typedef struct redraw_call {
+    wmk_evidence *e;
+    const wmk_key *key;
+    const wmk_vector *vector;
+    uint32_t redraws;
+    wmk_status status;
+} redraw_call;
+
+static void redraw_hidden(void *argument)
+{
+    redraw_call *call = argument;
+    call->status = redraw(call->e, call->key, call->vector, call->redraws);
 }
 
 wmk_status wmk_mark_verify(wmk_evidence *out, wmk_reading **reading, const wmk_key *key, const wmk_tensor_view *views, uint64_t tries,
@@ -154,7 +167,9 @@ wmk_status wmk_mark_verify(wmk_evidence *out, wmk_reading **reading, const wmk_k
     WMK_TRY_GOTO(status, wmk_vector_read(&mine, key, &vector), done);
     WMK_TRY_GOTO(status, wmk_evidence_judge(&e, key, mine, tries, threshold_bits), done);
     if (e.empirical) {
-        WMK_TRY_GOTO(status, redraw(&e, key, &vector, redraws), done);
+        redraw_call call = {&e, key, &vector, redraws, WMK_OK};
+        wmk_secret_call(redraw_hidden, &call);
+        WMK_TRY_GOTO(status, call.status, done);
         conclude(&e, threshold_bits);
     }
     *out = e;

@@ -1,6 +1,7 @@
 /* Keys in memory: making, redrawing, looking at, and the id. */
 #include "mark/key.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/derive.h"
 #include "mark/key_check.h"
 #include <sodium.h>
@@ -110,15 +111,10 @@ failed:
     return status;
 }
 
-/* Gives a key whose public part is set its seed, sub-keys and id. seed NULL: drawn. */
-static wmk_status set_seed(wmk_key *key, const uint8_t *seed)
+/* From the seed to sub-keys and id. argument: the key. */
+static void derive_keys(void *argument)
 {
-    key->secret = sodium_malloc(sizeof *key->secret);
-    if (!key->secret) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: %zu bytes of locked memory were refused", sizeof *key->secret);
-    if (seed)
-        memcpy(key->secret->seed, seed, WMK_SEED_BYTES);
-    else
-        randombytes_buf(key->secret->seed, WMK_SEED_BYTES);
+    wmk_key *key = argument;
     crypto_generichash_state hash = key->frame->hash;
     hash_bytes(&hash, key->secret->seed, WMK_SEED_BYTES);
     crypto_generichash_final(&hash, key->id, sizeof key->id);
@@ -128,6 +124,18 @@ static wmk_status set_seed(wmk_key *key, const uint8_t *seed)
     wmk_subkey(key->secret->bits, WMK_SUBKEY_BITS, key->secret->root);
     wmk_subkey(key->secret->x, WMK_SUBKEY_X + (uint64_t)key->scheme, key->secret->root);
     sodium_memzero(key->secret->root, sizeof key->secret->root);
+}
+
+/* Gives a key whose public part is set its seed, sub-keys and id. seed NULL: drawn. */
+static wmk_status set_seed(wmk_key *key, const uint8_t *seed)
+{
+    key->secret = sodium_malloc(sizeof *key->secret);
+    if (!key->secret) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: %zu bytes of locked memory were refused", sizeof *key->secret);
+    if (seed)
+        memcpy(key->secret->seed, seed, WMK_SEED_BYTES);
+    else
+        randombytes_buf(key->secret->seed, WMK_SEED_BYTES);
+    wmk_secret_call(derive_keys, key);
     return WMK_OK;
 }
 
@@ -168,6 +176,8 @@ wmk_status wmk_key_redraw(wmk_key **out, const wmk_key *key, const uint8_t *seed
     *drawn = *key;
     atomic_fetch_add(&drawn->frame->references, 1);
     drawn->secret = NULL;
+    drawn->timestamp = NULL; /* it is over another id */
+    drawn->timestamp_bytes = 0;
     wmk_status status = set_seed(drawn, seed);
     if (status != WMK_OK) {
         wmk_key_free(drawn);
@@ -182,6 +192,7 @@ void wmk_key_free(wmk_key *key)
     if (!key) return;
     sodium_free(key->secret); /* wipes; takes NULL */
     frame_release(key->frame);
+    free(key->timestamp);
     free(key);
 }
 
@@ -200,4 +211,11 @@ bool wmk_key_original(const wmk_key *key, uint8_t original[WMK_ORIGINAL_BYTES])
 
 size_t wmk_key_target_count(const wmk_key *key) { return key->target_count; }
 const wmk_target *wmk_key_target(const wmk_key *key, size_t index) { return index < key->target_count ? &key->targets[index] : NULL; }
+
+const uint8_t *wmk_key_timestamp(const wmk_key *key, size_t *bytes)
+{
+    *bytes = key->timestamp_bytes;
+    return key->timestamp;
+}
+
 void wmk_key_id(const wmk_key *key, char id[WMK_KEY_ID_CHARS + 1]) { sodium_bin2hex(id, WMK_KEY_ID_CHARS + 1, key->id, sizeof key->id); }

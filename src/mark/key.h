@@ -31,6 +31,8 @@ struct wmk_key {
     size_t target_count;
     uint8_t original[WMK_ORIGINAL_BYTES]; /* zeros: none */
     uint8_t id[WMK_KEY_ID_BYTES];
+    uint8_t *timestamp; /* [timestamp_bytes] the stored token, unchecked; NULL: none */
+    size_t timestamp_bytes;
     wmk_key_secret *secret;
     wmk_key_frame *frame; /* owns targets and their names */
 };

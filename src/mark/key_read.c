@@ -2,7 +2,9 @@
 #include "base/file.h"
 #include "base/json.h"
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/derive.h"
+#include "mark/key_check.h"
 #include "mark/key_file.h"
 #include "mark/key_seal.h"
 #include <sodium.h>
@@ -13,10 +15,16 @@ typedef struct content {
     wmk_key_options options;
     wmk_target *targets; /* owned; the names lie in the reader's block */
     size_t capacity;
-    uint8_t *seed; /* [WMK_SEED_BYTES] locked memory */
+    uint8_t *seed; /* [WMK_SEED_BYTES] a block of secrets */
     uint8_t id[WMK_KEY_ID_BYTES], original[WMK_ORIGINAL_BYTES];
+    uint8_t *timestamp; /* owned; NULL: none */
+    size_t timestamp_bytes;
+    size_t stamp_begin, stamp_end; /* of its value in the text; without one both are where it would be inserted */
     bool is_sealed;
     wmk_seal seal;
+    unsigned char *text; /* the whole file, [size] */
+    char *block;         /* decoded strings, [size + 1] */
+    size_t size;
 } content;
 
 /* ---- JSON objects of known members ---------------------------------------------------------------------------------------------------- */
@@ -24,8 +32,9 @@ typedef struct content {
 /* Reads the value of member number `index` of a table of names. */
 typedef wmk_status (*member_fn)(wmk_json *json, size_t index, content *out);
 
-/* Every one of `names` once and no other; of the last two just one where `either` is set. */
-static wmk_status read_object(wmk_json *json, const char *where, const char *const *names, size_t count, bool either, member_fn value, content *out)
+/* Every one of `names` once and no other; those of the mask `optional` may be absent. */
+static wmk_status read_object(wmk_json *json, const char *where, const char *const *names, size_t count, uint32_t optional, member_fn value,
+                              content *out)
 {
     uint32_t seen = 0;
     WMK_TRY(wmk_json_expect(json, '{'));
@@ -43,10 +52,7 @@ static wmk_status read_object(wmk_json *json, const char *where, const char *con
         if (status != WMK_OK) return wmk_fail_within(status, "%s: \"%s\"", where, names[i]);
     } while (wmk_json_accept(json, ','));
     WMK_TRY(wmk_json_expect(json, '}'));
-    uint32_t last = seen >> (count - 2) & 3;
-    if (either && (last == 0 || last == 3))
-        return wmk_fail(WMK_ERROR_INPUT, "%s has %s \"%s\" and \"%s\"", where, last ? "both" : "neither", names[count - 2], names[count - 1]);
-    if (either) seen |= 3u << (count - 2);
+    seen |= optional;
     for (size_t i = 0; i < count; i++)
         if (!(seen >> i & 1)) return wmk_fail(WMK_ERROR_INPUT, "%s lacks the member \"%s\"", where, names[i]);
     return WMK_OK;
@@ -131,7 +137,7 @@ static wmk_status read_targets(wmk_json *json, content *out)
             WMK_TRY(wmk_resize(&out->targets, out->capacity, sizeof *out->targets));
         }
         out->targets[n] = (wmk_target){0};
-        wmk_status status = read_object(json, "target", names, COUNT(names), false, target_member, out);
+        wmk_status status = read_object(json, "target", names, COUNT(names), 0, target_member, out);
         if (status != WMK_OK) return wmk_fail_within(status, "number %zu", n);
         out->options.target_count++;
     } while (wmk_json_accept(json, ','));
@@ -165,7 +171,7 @@ static wmk_status seal_member(wmk_json *json, size_t index, content *out)
 static wmk_status read_seal(wmk_json *json, content *out)
 {
     static const char *const names[] = {"kdf", "passes", "memory_kib", "salt", "cipher", "nonce", "box"};
-    WMK_TRY(read_object(json, "seal", names, COUNT(names), false, seal_member, out));
+    WMK_TRY(read_object(json, "seal", names, COUNT(names), 0, seal_member, out));
     out->is_sealed = true;
     if (wmk_seal_is_affordable(out->seal.passes, out->seal.memory_kib)) return WMK_OK;
     return wmk_fail(WMK_ERROR_INPUT, "passes * memory_kib = %llu, at most %u is allowed", (unsigned long long)out->seal.passes * out->seal.memory_kib,
@@ -183,8 +189,26 @@ static wmk_status read_original(wmk_json *json, content *out)
     return WMK_OK;
 }
 
-static const char *const key_names[] = {"format", "version", "id",      "scheme",  "carrier", "bits",
-                                        "b",      "created", "original", "targets", "sealed",  "seed"};
+/* Base64 of a token, whose meaning is looked at when it is checked. */
+static wmk_status read_timestamp(wmk_json *json, content *out)
+{
+    const char *text;
+    size_t size;
+    out->stamp_begin = (size_t)(json->at - json->begin);
+    WMK_TRY(wmk_json_string(json, &text, &size));
+    out->stamp_end = (size_t)(json->at - json->begin);
+    if (size > sodium_base64_ENCODED_LEN(WMK_TIMESTAMP_BYTES_MAX, sodium_base64_VARIANT_ORIGINAL) - 1)
+        return wmk_fail(WMK_ERROR_INPUT, "%zu characters, a time stamp has at most %d bytes", size, WMK_TIMESTAMP_BYTES_MAX);
+    WMK_TRY(wmk_alloc(&out->timestamp, WMK_TIMESTAMP_BYTES_MAX, 1));
+    int failed =
+        sodium_base642bin(out->timestamp, WMK_TIMESTAMP_BYTES_MAX, text, size, NULL, &out->timestamp_bytes, NULL, sodium_base64_VARIANT_ORIGINAL);
+    if (!failed && out->timestamp_bytes > 0) return WMK_OK;
+    return wmk_fail(WMK_ERROR_INPUT, "not base64 of 1 to %d bytes", WMK_TIMESTAMP_BYTES_MAX);
+}
+
+enum { CREATED = 7, TIMESTAMP = 8, SEALED = 11, SEED = 12 };
+static const char *const key_names[] = {"format",    "version",  "id",      "scheme", "carrier", "bits", "b", [CREATED] = "created",
+                                        "timestamp", "original", "targets", "sealed", "seed"};
 
 static wmk_status key_member(wmk_json *json, size_t index, content *out)
 {
@@ -211,14 +235,17 @@ static wmk_status key_member(wmk_json *json, size_t index, content *out)
         WMK_TRY(read_text(json, &text));
         options->ones = strcmp(text, "ones") == 0;
         return options->ones || strcmp(text, "seed") == 0 ? WMK_OK : wmk_fail(WMK_ERROR_INPUT, "neither \"seed\" nor \"ones\"");
-    case 7:
+    case CREATED:
         WMK_TRY(read_integer(json, 1, INT64_MAX, &value));
+        if (!out->timestamp) out->stamp_begin = out->stamp_end = (size_t)(json->at - json->begin);
         return options->created = (int64_t)value, WMK_OK;
-    case 8:
-        return read_original(json, out);
+    case TIMESTAMP:
+        return read_timestamp(json, out);
     case 9:
-        return read_targets(json, out);
+        return read_original(json, out);
     case 10:
+        return read_targets(json, out);
+    case SEALED:
         return read_seal(json, out);
     default:
         options->seed = out->seed;
@@ -262,6 +289,64 @@ static wmk_status check_version(wmk_json json)
 
 /* ---- the whole ---------------------------------------------------------------------------------------------------------------------------- */
 
+static wmk_status parse_key(content *found)
+{
+    wmk_json json = {found->text, found->text, found->text + found->size, found->block};
+    if (found->size == 0) return wmk_fail(WMK_ERROR_INPUT, "not a weightmark key: the file is empty");
+    wmk_status status = check_version(json);
+    if (status == WMK_ERROR_INPUT) return wmk_fail_within(status, "not a weightmark key");
+    WMK_TRY(status);
+    WMK_TRY(read_object(&json, "key", key_names, COUNT(key_names), 1u << TIMESTAMP | 1u << SEALED | 1u << SEED, key_member, found));
+    bool is_plain = found->options.seed != NULL;
+    if (is_plain == found->is_sealed) return wmk_fail(WMK_ERROR_INPUT, "key has %s \"sealed\" and \"seed\"", is_plain ? "both" : "neither");
+    for (size_t i = 0; i < found->options.target_count; i++)
+        if (strlen(found->targets[i].layout) != found->targets[i].rank)
+            return wmk_fail(WMK_ERROR_INPUT, "target %s: not one letter of \"layout\" for each axis of \"shape\"", found->targets[i].name);
+    found->options.targets = found->targets;
+    return WMK_OK;
+}
+
+/* Wipes and frees all that `content` holds; *found may be zeroed. */
+static void content_free(content *found)
+{
+    wmk_secret_free(found->seed);
+    wmk_secret_free(found->block);
+    wmk_secret_free(found->text);
+    free(found->targets);
+    free(found->timestamp);
+}
+
+/* Here the file is at fault, and not the caller. */
+static wmk_status fail_file(wmk_status status, const char *path)
+{
+    if (status == WMK_OK) return WMK_OK;
+    return wmk_fail_within(status == WMK_ERROR_ARGUMENT || status == WMK_ERROR_MISMATCH ? WMK_ERROR_INPUT : status, "%s", path);
+}
+
+typedef struct parse_call {
+    content *found;
+    wmk_status status;
+} parse_call;
+
+static void parse_hidden(void *argument)
+{
+    parse_call *call = argument;
+    call->status = parse_key(call->found);
+}
+
+/* The file's content; a seal stays closed. The caller frees it also after a failure. */
+static wmk_status content_read(content *found, const char *path)
+{
+    *found = (content){.options = WMK_KEY_OPTIONS_INIT};
+    WMK_TRY(wmk_sodium_ready());
+    WMK_TRY(wmk_file_read_secret(&found->text, &found->size, path, WMK_KEY_FILE_BYTES_MAX));
+    WMK_TRY(wmk_secret_alloc(&found->block, found->size + 1, 1));
+    WMK_TRY(wmk_secret_alloc(&found->seed, WMK_SEED_BYTES, 1));
+    parse_call call = {found, WMK_OK};
+    wmk_secret_call(parse_hidden, &call);
+    return fail_file(call.status, path);
+}
+
 /* Opens the seal if there is one, makes the key, and compares its id. */
 static wmk_status make_key(wmk_key **out, content *found, const char *passphrase, size_t passphrase_bytes)
 {
@@ -270,53 +355,51 @@ static wmk_status make_key(wmk_key **out, content *found, const char *passphrase
         WMK_TRY(wmk_seal_open(found->seed, &found->seal, found->id, passphrase, passphrase_bytes));
         found->options.seed = found->seed;
     }
-    for (size_t i = 0; i < found->options.target_count; i++)
-        if (strlen(found->targets[i].layout) != found->targets[i].rank)
-            return wmk_fail(WMK_ERROR_INPUT, "target %s: not one letter of \"layout\" for each axis of \"shape\"", found->targets[i].name);
-    found->options.targets = found->targets;
     wmk_key *key;
     WMK_TRY(wmk_key_create(&key, &found->options));
     if (memcmp(key->id, found->id, sizeof found->id) != 0) {
         wmk_key_free(key);
         return wmk_fail(WMK_ERROR_INPUT, "the key is damaged: its content does not give its id");
     }
+    key->timestamp = found->timestamp;
+    key->timestamp_bytes = found->timestamp_bytes;
+    found->timestamp = NULL;
     *out = key;
     return WMK_OK;
 }
 
-/* block: for decoded strings, as large as the text. */
-static wmk_status parse_key(wmk_key **out, const unsigned char *text, size_t size, char *block, content *found, const char *passphrase,
-                            size_t passphrase_bytes)
-{
-    wmk_json json = {text, text, text + size, block};
-    if (size == 0) return wmk_fail(WMK_ERROR_INPUT, "not a weightmark key: the file is empty");
-    wmk_status status = check_version(json);
-    if (status == WMK_ERROR_INPUT) return wmk_fail_within(status, "not a weightmark key");
-    WMK_TRY(status);
-    WMK_TRY(read_object(&json, "key", key_names, COUNT(key_names), true, key_member, found));
-    return make_key(out, found, passphrase, passphrase_bytes);
-}
-
 wmk_status wmk_key_read(wmk_key **out, const char *path, const char *passphrase, size_t passphrase_bytes)
 {
-    WMK_TRY(wmk_sodium_ready());
-    unsigned char *text;
-    char *block = NULL;
-    size_t size;
-    content found = {.options = WMK_KEY_OPTIONS_INIT};
-    WMK_TRY(wmk_file_read(&text, &size, path, WMK_KEY_FILE_BYTES_MAX));
-    wmk_status status;
-    WMK_TRY_GOTO(status, wmk_alloc(&block, size + 1, 1), done);
-    found.seed = sodium_malloc(WMK_SEED_BYTES);
-    status = found.seed ? parse_key(out, text, size, block, &found, passphrase, passphrase_bytes)
-                        : wmk_fail(WMK_ERROR_MEMORY, "out of memory: %d bytes of locked memory were refused", WMK_SEED_BYTES);
-    sodium_free(found.seed);
-    free(found.targets);
-    sodium_memzero(block, size);
-done:
-    sodium_memzero(text, size);
-    free(text);
-    free(block);
-    if (status == WMK_ERROR_ARGUMENT || status == WMK_ERROR_MISMATCH) status = WMK_ERROR_INPUT; /* here the file is at fault, not the caller */
-    return status == WMK_OK ? WMK_OK : wmk_fail_within(status, "%s", path);
+    content found;
+    wmk_status status = content_read(&found, path);
+    if (status == WMK_OK) status = fail_file(make_key(out, &found, passphrase, passphrase_bytes), path);
+    content_free(&found);
+    return status;
+}
+
+wmk_status wmk_key_public_read(wmk_key_public *out, const char *path)
+{
+    content found;
+    wmk_key *key = NULL;
+    uint64_t M;
+    wmk_status status = content_read(&found, path);
+    if (status == WMK_OK) status = fail_file(found.is_sealed ? wmk_key_check(&found.options, &M) : make_key(&key, &found, NULL, 0), path);
+    if (status == WMK_OK) {
+        *out = (wmk_key_public){.text = found.text,
+                                .size = found.size,
+                                .is_sealed = found.is_sealed,
+                                .is_stamped = found.stamp_begin != found.stamp_end,
+                                .stamp_begin = found.stamp_begin,
+                                .stamp_end = found.stamp_end};
+        sodium_bin2hex(out->id, sizeof out->id, found.id, sizeof found.id);
+        found.text = NULL;
+    }
+    wmk_key_free(key);
+    content_free(&found);
+    return status;
+}
+
+void wmk_key_public_free(wmk_key_public *key)
+{
+    wmk_secret_free(key->text);
 }

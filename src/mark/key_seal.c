@@ -1,4 +1,5 @@
 #include "mark/key_seal.h"
+#include "base/secret.h"
 #include <sodium.h>
 
 _Static_assert(WMK_SEAL_SALT_BYTES == crypto_pwhash_argon2id_SALTBYTES, "salt");
@@ -12,19 +13,45 @@ bool wmk_seal_is_affordable(uint64_t passes, uint64_t memory_kib)
            passes * memory_kib <= WMK_SEAL_WORK_KIB_MAX;
 }
 
-/* The key of the box, in locked memory that the caller frees with sodium_free. */
-static wmk_status box_key(uint8_t **out, const wmk_seal *seal, const char *passphrase, size_t passphrase_bytes)
+typedef struct box_call {
+    const uint8_t *seed; /* to close: what goes into `box` */
+    uint8_t *box;        /* NULL: to open */
+    uint8_t *opened;     /* to open: what was in the seal's box */
+    const wmk_seal *seal;
+    const uint8_t *id;
+    const char *passphrase;
+    size_t passphrase_bytes;
+    wmk_status status;
+} box_call;
+
+/* The key of the box. Argon2's own memory, as much as the seal says, is libsodium's and may be in a core dump. */
+static wmk_status derive_box_key(uint8_t key[BOX_KEY_BYTES], const box_call *c)
 {
-    if (passphrase_bytes > crypto_pwhash_argon2id_PASSWD_MAX) return wmk_fail(WMK_ERROR_ARGUMENT, "a passphrase of 4 GiB or more");
-    uint8_t *key = sodium_malloc(BOX_KEY_BYTES);
-    if (!key) return wmk_fail(WMK_ERROR_MEMORY, "out of memory: locked memory was refused");
-    if (crypto_pwhash_argon2id(key, BOX_KEY_BYTES, passphrase, passphrase_bytes, seal->salt, seal->passes, (size_t)seal->memory_kib * 1024,
-                               crypto_pwhash_argon2id_ALG_ARGON2ID13) != 0) {
-        sodium_free(key);
-        return wmk_fail(WMK_ERROR_MEMORY, "out of memory: the passphrase's hash needs %u KiB", seal->memory_kib);
-    }
-    *out = key;
-    return WMK_OK;
+    if (crypto_pwhash_argon2id(key, BOX_KEY_BYTES, c->passphrase, c->passphrase_bytes, c->seal->salt, c->seal->passes,
+                               (size_t)c->seal->memory_kib * 1024, crypto_pwhash_argon2id_ALG_ARGON2ID13) == 0)
+        return WMK_OK;
+    return wmk_fail(WMK_ERROR_MEMORY, "out of memory: the passphrase's hash needs %u KiB", c->seal->memory_kib);
+}
+
+static void use_box(void *argument)
+{
+    box_call *c = argument;
+    uint8_t key[BOX_KEY_BYTES];
+    const wmk_seal *seal = c->seal;
+    c->status = derive_box_key(key, c);
+    if (c->status != WMK_OK) return;
+    if (c->box != NULL)
+        crypto_aead_xchacha20poly1305_ietf_encrypt(c->box, NULL, c->seed, WMK_SEED_BYTES, c->id, WMK_KEY_ID_BYTES, NULL, seal->nonce, key);
+    else if (crypto_aead_xchacha20poly1305_ietf_decrypt(c->opened, NULL, NULL, seal->box, sizeof seal->box, c->id, WMK_KEY_ID_BYTES,
+                                                        seal->nonce, key) != 0)
+        c->status = wmk_fail(WMK_ERROR_SECRET, "wrong passphrase, or the sealed key was altered");
+}
+
+static wmk_status call_box(box_call *call)
+{
+    if (call->passphrase_bytes > crypto_pwhash_argon2id_PASSWD_MAX) return wmk_fail(WMK_ERROR_ARGUMENT, "a passphrase of 4 GiB or more");
+    wmk_secret_call(use_box, call);
+    return call->status;
 }
 
 wmk_status wmk_seal_close(wmk_seal *seal, const uint8_t seed[WMK_SEED_BYTES], const uint8_t id[WMK_KEY_ID_BYTES], const char *passphrase,
@@ -33,19 +60,13 @@ wmk_status wmk_seal_close(wmk_seal *seal, const uint8_t seed[WMK_SEED_BYTES], co
     if (passphrase_bytes == 0) return wmk_fail(WMK_ERROR_ARGUMENT, "the passphrase is empty");
     randombytes_buf(seal->salt, sizeof seal->salt);
     randombytes_buf(seal->nonce, sizeof seal->nonce);
-    uint8_t *key = NULL;
-    WMK_TRY(box_key(&key, seal, passphrase, passphrase_bytes));
-    crypto_aead_xchacha20poly1305_ietf_encrypt(seal->box, NULL, seed, WMK_SEED_BYTES, id, WMK_KEY_ID_BYTES, NULL, seal->nonce, key);
-    sodium_free(key);
-    return WMK_OK;
+    box_call call = {.seed = seed, .box = seal->box, .seal = seal, .id = id, .passphrase = passphrase, .passphrase_bytes = passphrase_bytes};
+    return call_box(&call);
 }
 
 wmk_status wmk_seal_open(uint8_t seed[WMK_SEED_BYTES], const wmk_seal *seal, const uint8_t id[WMK_KEY_ID_BYTES], const char *passphrase,
                          size_t passphrase_bytes)
 {
-    uint8_t *key = NULL;
-    WMK_TRY(box_key(&key, seal, passphrase, passphrase_bytes));
-    int bad = crypto_aead_xchacha20poly1305_ietf_decrypt(seed, NULL, NULL, seal->box, sizeof seal->box, id, WMK_KEY_ID_BYTES, seal->nonce, key);
-    sodium_free(key);
-    return bad ? wmk_fail(WMK_ERROR_SECRET, "wrong passphrase, or the sealed key was altered") : WMK_OK;
+    box_call call = {.opened = seed, .seal = seal, .id = id, .passphrase = passphrase, .passphrase_bytes = passphrase_bytes};
+    return call_box(&call);
 }

@@ -29,7 +29,7 @@ bool wmk_seal_is_affordable(uint64_t passes, uint64_t memory_kib);
 /* Fills salt, nonce and box from seal->passes and seal->memory_kib; bound to the key's id. ARGUMENT: an empty passphrase; MEMORY. */
 wmk_status wmk_seal_close(wmk_seal *seal, const uint8_t seed[WMK_SEED_BYTES], const uint8_t id[WMK_KEY_ID_BYTES], const char *passphrase,
                           size_t passphrase_bytes);
-/* seed should be locked memory. SECRET: wrong passphrase, or salt, nonce, box, cost or id were altered; MEMORY. */
+/* seed should be a block of base/secret.h. SECRET: wrong passphrase, or salt, nonce, box, cost or id were altered; MEMORY. */
 wmk_status wmk_seal_open(uint8_t seed[WMK_SEED_BYTES], const wmk_seal *seal, const uint8_t id[WMK_KEY_ID_BYTES], const char *passphrase,
                          size_t passphrase_bytes);
 

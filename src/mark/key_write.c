@@ -32,6 +32,17 @@ static wmk_status append_target(wmk_buffer *text, const wmk_target *target)
     return wmk_buffer_append(text, "]}", 2);
 }
 
+wmk_status wmk_append_base64(wmk_buffer *text, const uint8_t *bytes, size_t size)
+{
+    char *encoded;
+    size_t room = sodium_base64_encoded_len(size, sodium_base64_VARIANT_ORIGINAL);
+    WMK_TRY(wmk_alloc(&encoded, room, 1));
+    sodium_bin2base64(encoded, room, bytes, size, sodium_base64_VARIANT_ORIGINAL);
+    wmk_status status = wmk_buffer_printf(text, "\"%s\"", encoded);
+    free(encoded);
+    return status;
+}
+
 /* All members but the last, which holds the secret. */
 static wmk_status public_text(wmk_buffer *text, const wmk_key *key)
 {
@@ -42,8 +53,13 @@ static wmk_status public_text(wmk_buffer *text, const wmk_key *key)
     WMK_TRY(wmk_buffer_printf(text, "{\n  \"format\": \"weightmark-key\",\n  \"version\": %d,\n  \"id\": \"%s\",\n", WMK_KEY_FILE_VERSION, id));
     WMK_TRY(wmk_buffer_printf(text, "  \"scheme\": \"%s\",\n  \"carrier\": \"%s\",\n", wmk_scheme_name(key->scheme), wmk_carrier_name(key->carrier)));
     WMK_TRY(wmk_buffer_printf(text, "  \"bits\": %u,\n  \"b\": \"%s\",\n", key->T, key->ones ? "ones" : "seed"));
-    WMK_TRY(wmk_buffer_printf(text, "  \"created\": %lld,\n  \"original\": \"%s\",\n", (long long)key->created,
-                              wmk_key_original(key, digest) ? digits : "none"));
+    WMK_TRY(wmk_buffer_printf(text, "  \"created\": %lld,\n", (long long)key->created));
+    if (key->timestamp) {
+        WMK_TRY(wmk_buffer_printf(text, "  \"timestamp\": "));
+        WMK_TRY(wmk_append_base64(text, key->timestamp, key->timestamp_bytes));
+        WMK_TRY(wmk_buffer_printf(text, ",\n"));
+    }
+    WMK_TRY(wmk_buffer_printf(text, "  \"original\": \"%s\",\n", wmk_key_original(key, digest) ? digits : "none"));
     WMK_TRY(wmk_buffer_printf(text, "  \"targets\": [\n"));
     for (size_t i = 0; i < key->target_count; i++) {
         WMK_TRY(append_target(text, &key->targets[i]));

@@ -2,10 +2,10 @@
 #include "mark/read.h"
 
 #include <math.h>
-#include <sodium.h>
 #include <stdlib.h>
 
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/carrier_kernel.h"
 #include "mark/carrier_tile.h"
 #include "mark/key.h"
@@ -22,25 +22,23 @@ static wmk_status make_reading(wmk_reading **out, uint32_t T, const wmk_vector *
     r->weights_read = vector->weights_read;
     r->weights_missing = vector->weights_missing;
     r->weights_lost = vector->weights_lost;
-    wmk_status status;
-    WMK_TRY_GOTO(status, wmk_alloc(&r->y, T, sizeof *r->y), failed);
-    WMK_TRY_GOTO(status, wmk_alloc(&r->score, T, sizeof *r->score), failed);
-    WMK_TRY_GOTO(status, wmk_alloc(&r->bit, T, 1), failed);
-    WMK_TRY_GOTO(status, wmk_alloc(&r->erased, T, 1), failed);
+    /* In a marked model the bits that are read are b: one block of secrets, which begins with y. */
+    wmk_status status = wmk_secret_alloc(&r->y, T, 2 * sizeof *r->y + 2);
+    if (status != WMK_OK) {
+        wmk_reading_free(r);
+        return status;
+    }
+    r->score = r->y + T;
+    r->bit = (uint8_t *)(r->score + T);
+    r->erased = r->bit + T;
     *out = r;
     return WMK_OK;
-failed:
-    wmk_reading_free(r);
-    return status;
 }
 
 void wmk_reading_free(wmk_reading *reading)
 {
     if (reading == NULL) return;
-    free(reading->y);
-    free(reading->score);
-    free(reading->bit);
-    free(reading->erased);
+    wmk_secret_free(reading->y);
     free(reading);
 }
 
@@ -57,6 +55,31 @@ static void settle(wmk_reading *r, uint32_t j, double dot, double length, double
     r->bit[j] = r->y[j] >= 0;
 }
 
+typedef struct random_block {
+    const wmk_key *key;
+    uint64_t column;
+    size_t count;
+    const double *w;
+    double *y;
+} random_block;
+
+/* y += X w over some columns, one thread's share of the rows in a parallel region. */
+static void add_random_rows(void *argument)
+{
+    const random_block *b = argument;
+#pragma omp for schedule(dynamic, 4)
+    for (uint32_t j = 0; j < b->key->T; j++) {
+        float x[PIECE];
+        double sum = 0;
+        for (size_t i = 0; i < b->count; i += PIECE) {
+            size_t now = b->count - i < PIECE ? b->count - i : PIECE;
+            wmk_x_normal(b->key, j, b->column + i, now, x);
+            sum += wmk_dot_row(x, b->w + i, now);
+        }
+        b->y[j] += sum;
+    }
+}
+
 static wmk_status read_random(wmk_reading *r, const wmk_key *key, const wmk_vector *vector)
 {
     double *w = NULL, squares = 0;
@@ -71,18 +94,8 @@ static wmk_status read_random(wmk_reading *r, const wmk_key *key, const wmk_vect
         for (size_t i = 0; i < n; i++) here += w[i] * w[i];
         squares += here;
         if (here == 0) continue;
-#pragma omp parallel for schedule(dynamic, 4)
-        for (uint32_t j = 0; j < r->T; j++) {
-            float x[PIECE];
-            double sum = 0;
-            for (size_t i = 0; i < n; i += PIECE) {
-                size_t now = n - i < PIECE ? n - i : PIECE;
-                wmk_x_normal(key, j, column + i, now, x);
-                sum += wmk_dot_row(x, w + i, now);
-            }
-            sodium_memzero(x, sizeof x);
-            r->y[j] += sum;
-        }
+#pragma omp parallel
+        wmk_secret_call(add_random_rows, &(random_block){key, column, n, w, r->y});
     }
     free(w);
     double length = sqrt(squares);
@@ -101,7 +114,7 @@ static wmk_status read_columns(wmk_reading *r, const wmk_key *key, const wmk_vec
 {
     bool diff = key->scheme == WMK_SCHEME_DIFF;
     uint64_t *column = NULL;
-    WMK_TRY(wmk_alloc(&column, (size_t)r->T * 2, sizeof *column));
+    WMK_TRY(wmk_secret_alloc(&column, (size_t)r->T * 2, sizeof *column));
     wmk_status status;
     WMK_TRY_GOTO(status, wmk_x_columns(key, column, diff ? column + r->T : NULL), done);
     /* Raw: a difference of two has twice the variance of one. */
@@ -114,8 +127,7 @@ static wmk_status read_columns(wmk_reading *r, const wmk_key *key, const wmk_vec
         settle(r, j, plus - minus, length, vector->normalized ? length : raw, !vector->normalized);
     }
 done:
-    sodium_memzero(column, (size_t)r->T * 2 * sizeof *column);
-    free(column);
+    wmk_secret_free(column);
     return status;
 }
 
@@ -134,17 +146,25 @@ static void visit_deal(void *payload, uint32_t chunk, const wmk_block *block)
                      block->deal + s * block->length, block->length);
 }
 
-static void deal_mean(pair *sum, const wmk_key *key, const wmk_vector *vector)
+typedef struct mean_call {
+    pair *sum;
+    const wmk_key *key;
+    const wmk_vector *vector;
+} mean_call;
+
+static void deal_mean(void *argument)
 {
     enum { RUN = 2048 };
+    const mean_call *call = argument;
+    const wmk_key *key = call->key;
+    const wmk_vector *vector = call->vector;
     const double one = 1;
     uint16_t deal[RUN];
     for (uint64_t column = 0; column < vector->m; column += RUN) {
         size_t n = vector->m - column < RUN ? (size_t)(vector->m - column) : RUN;
         wmk_x_deal(key, column, n, deal);
-        wmk_deal_row(sum, vector->mean + column, (wmk_factor){&one, true, false}, deal, n);
+        wmk_deal_row(call->sum, vector->mean + column, (wmk_factor){&one, true, false}, deal, n);
     }
-    sodium_memzero(deal, sizeof deal);
 }
 
 void wmk_partition_fold(pair *sum, uint32_t T, const pair *by_deal)
@@ -162,13 +182,13 @@ wmk_status wmk_partition_sums(pair *sum, const wmk_key *key, const wmk_vector *v
     uint32_t chunks = mean ? 1 : wmk_tiles_chunks(vector);
     deal_sums to = {.deals = 2 * (size_t)key->T};
     wmk_status status = WMK_OK;
-    WMK_TRY(wmk_alloc_aligned(&to.sum, chunks * to.deals * sizeof *to.sum));
+    WMK_TRY(wmk_secret_alloc(&to.sum, chunks * to.deals, sizeof *to.sum));
     if (mean)
-        deal_mean(to.sum, key, vector);
+        wmk_secret_call(deal_mean, &(mean_call){to.sum, key, vector});
     else
         status = wmk_tiles_walk(key, vector, &(wmk_walk){.visit = visit_deal, .payload = &to, .traffic = vector->traffic});
     for (uint32_t c = 0; status == WMK_OK && c < chunks; c++) wmk_partition_fold(sum, key->T, (const pair *)to.sum + c * to.deals);
-    wmk_free_aligned(to.sum);
+    wmk_secret_free(to.sum);
     return status;
 }
 
@@ -185,10 +205,10 @@ wmk_status wmk_reading_of_sums(wmk_reading **out, const wmk_vector *vector, uint
 static wmk_status read_partition(wmk_reading **out, const wmk_key *key, const wmk_vector *vector)
 {
     pair *sum = NULL;
-    WMK_TRY(wmk_alloc(&sum, key->T, sizeof *sum));
+    WMK_TRY(wmk_secret_alloc(&sum, key->T, sizeof *sum));
     wmk_status status = wmk_partition_sums(sum, key, vector);
     if (status == WMK_OK) status = wmk_reading_of_sums(out, vector, key->T, sum);
-    free(sum);
+    wmk_secret_free(sum);
     return status;
 }
 

@@ -2,11 +2,11 @@
 #include "mark/regularizer.h"
 
 #include <math.h>
-#include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/secret.h"
 #include "mark/key.h"
 #include "mark/x.h"
 
@@ -39,17 +39,16 @@ static wmk_status keep_random(wmk_regularizer *r, uint64_t **column)
         r->column = *column;
         *column = NULL;
         WMK_TRY(wmk_alloc(&r->w_column, r->m, sizeof *r->w_column));
-        return wmk_alloc(&r->diff_column, r->m, sizeof *r->diff_column);
+        return wmk_secret_alloc(&r->diff_column, r->m, sizeof *r->diff_column);
     }
     float *row = NULL;
-    WMK_TRY(wmk_alloc_aligned(&r->x, elements * sizeof *r->x));
-    WMK_TRY(wmk_alloc(&row, r->m, sizeof *row));
+    WMK_TRY(wmk_secret_alloc(&r->x, elements, sizeof *r->x));
+    WMK_TRY(wmk_secret_alloc(&row, r->m, sizeof *row));
     for (uint32_t j = 0; j < r->T; j++) {
         wmk_x_normal(r->key, j, 0, r->m, row);
         for (uint64_t s = 0; s < r->m; s++) r->x[j * r->m + s] = row[(*column)[s]];
     }
-    sodium_memzero(row, r->m * sizeof *row);
-    free(row);
+    wmk_secret_free(row);
     return WMK_OK;
 }
 
@@ -60,21 +59,19 @@ static wmk_status keep_rows(wmk_regularizer *r, const uint64_t *column)
     uint64_t chunks = (r->m + CHUNK_SLOTS - 1) / CHUNK_SLOTS;
     r->chunks = chunks < CHUNKS_MAX ? (uint32_t)chunks : CHUNKS_MAX;
     wmk_status status;
-    WMK_TRY_GOTO(status, wmk_alloc(&row, r->m, sizeof *row), done);
-    WMK_TRY_GOTO(status, wmk_alloc(&sign, r->m, 1), done);
-    WMK_TRY_GOTO(status, wmk_alloc(&r->row, r->m, sizeof *r->row), done);
-    WMK_TRY_GOTO(status, wmk_alloc(&r->sign, r->m, 1), done);
-    WMK_TRY_GOTO(status, wmk_alloc(&r->sums, (size_t)r->chunks * r->T * 2, sizeof *r->sums), done);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&row, r->m, sizeof *row), done);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&sign, r->m, 1), done);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&r->row, r->m, sizeof *r->row), done);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&r->sign, r->m, 1), done);
+    WMK_TRY_GOTO(status, wmk_secret_alloc(&r->sums, (size_t)r->chunks * r->T * 2, sizeof *r->sums), done);
     WMK_TRY_GOTO(status, wmk_x_rows(r->key, row, sign), done);
     for (uint64_t s = 0; s < r->m; s++) {
         r->row[s] = row[column[s]];
         r->sign[s] = sign[column[s]];
     }
 done:
-    if (row != NULL) sodium_memzero(row, r->m * sizeof *row);
-    if (sign != NULL) sodium_memzero(sign, r->m);
-    free(row);
-    free(sign);
+    wmk_secret_free(row);
+    wmk_secret_free(sign);
     return status;
 }
 
@@ -123,15 +120,15 @@ static wmk_status fill(wmk_regularizer *r, const wmk_tensor_view *weights)
     memcpy(r->views, weights, r->count * sizeof *r->views);
     WMK_TRY(wmk_alloc(&r->place, r->count, sizeof *r->place));
     WMK_TRY(wmk_places_make(r->place, r->key, r->views, &filters, NULL));
-    WMK_TRY(wmk_alloc(&r->b, T, 1));
+    WMK_TRY(wmk_secret_alloc(&r->b, T, 1));
     wmk_key_bits(r->key, r->b);
-    WMK_TRY(wmk_alloc(&r->y, T, sizeof *r->y));
+    WMK_TRY(wmk_secret_alloc(&r->y, T, sizeof *r->y));
     WMK_TRY(wmk_alloc(&r->length, T, sizeof *r->length));
-    WMK_TRY(wmk_alloc(&r->coefficient, T, sizeof *r->coefficient));
+    WMK_TRY(wmk_secret_alloc(&r->coefficient, T, sizeof *r->coefficient)); /* its signs are those of b */
     WMK_TRY(wmk_alloc_aligned(&r->w, r->m * sizeof *r->w));
-    WMK_TRY(wmk_alloc_aligned(&r->diff_w, r->m * sizeof *r->diff_w));
+    WMK_TRY(wmk_secret_alloc(&r->diff_w, r->m, sizeof *r->diff_w)); /* rows of X times the coefficients */
     if (r->mean)
-        WMK_TRY(wmk_alloc_aligned(&r->diff_mean, r->m * sizeof *r->diff_mean));
+        WMK_TRY(wmk_secret_alloc(&r->diff_mean, r->m, sizeof *r->diff_mean));
     else
         WMK_TRY(wmk_alloc(&r->squares, filters, sizeof *r->squares));
     WMK_TRY(wmk_alloc(&r->inverse, r->mean ? r->count : filters, sizeof *r->inverse));
@@ -168,30 +165,25 @@ wmk_status wmk_regularizer_create(wmk_regularizer **out, const wmk_key *key, con
 void wmk_regularizer_free(wmk_regularizer *r)
 {
     if (r == NULL) return;
-    if (r->b != NULL) sodium_memzero(r->b, r->T);
-    if (r->coefficient != NULL) sodium_memzero(r->coefficient, r->T * sizeof *r->coefficient); /* its signs are those of b */
-    if (r->x != NULL) sodium_memzero(r->x, r->m * r->T * sizeof *r->x);
-    if (r->row != NULL) sodium_memzero(r->row, r->m * sizeof *r->row);
-    if (r->sign != NULL) sodium_memzero(r->sign, r->m);
     free(r->views);
     free(r->place);
-    free(r->b);
+    wmk_secret_free(r->b);
     wmk_free_aligned(r->w);
-    wmk_free_aligned(r->diff_w);
-    wmk_free_aligned(r->diff_mean);
+    wmk_secret_free(r->diff_w);
+    wmk_secret_free(r->diff_mean);
     free(r->squares);
     for (size_t t = 0; r->balanced != NULL && t < r->count; t++) close_balanced(&r->balanced[t]);
     free(r->balanced);
     free(r->inverse);
-    free(r->y);
+    wmk_secret_free(r->y);
     free(r->length);
-    free(r->coefficient);
-    wmk_free_aligned(r->x);
+    wmk_secret_free(r->coefficient);
+    wmk_secret_free(r->x);
     free(r->column);
     free(r->w_column);
-    free(r->diff_column);
-    free(r->row);
-    free(r->sign);
-    free(r->sums);
+    wmk_secret_free(r->diff_column);
+    wmk_secret_free(r->row);
+    wmk_secret_free(r->sign);
+    wmk_secret_free(r->sums);
     free(r);
 }

@@ -1,9 +1,9 @@
 /* mark/regularizer_step.c - E_R and its gradient (paper eq. 4-5). The factors that normalise w, and the lengths that y_j is measured by, are
  * constants in the gradient (docs/spec.md, "Regularizer"). */
 #include <math.h>
-#include <sodium.h>
 #include <string.h>
 
+#include "base/secret.h"
 #include "mark/carrier_kernel.h"
 #include "mark/key.h"
 #include "mark/regularizer.h"
@@ -84,17 +84,14 @@ static bool take_weights(wmk_regularizer *r, size_t t)
 
 /* ---- y ---------------------------------------------------------------------------------------------------------------------------- */
 
-static void read_random(wmk_regularizer *r)
+/* y = X w, one thread's share of the rows in a parallel region; X as it is kept, or made anew. argument: the regularizer. */
+static void multiply_rows(void *argument)
 {
-    const double *w = r->w;
-    if (r->x == NULL) {
-        for (uint64_t s = 0; s < r->m; s++) r->w_column[r->column[s]] = r->w[s];
-        w = r->w_column;
-    }
-#pragma omp parallel for schedule(static) if (r->T * r->m > LARGE)
+    wmk_regularizer *r = argument;
+#pragma omp for schedule(static)
     for (uint32_t j = 0; j < r->T; j++) {
         if (r->x != NULL) {
-            r->y[j] = wmk_dot_row(r->x + j * r->m, w, r->m);
+            r->y[j] = wmk_dot_row(r->x + j * r->m, r->w, r->m);
             continue;
         }
         float x[PIECE];
@@ -102,11 +99,17 @@ static void read_random(wmk_regularizer *r)
         for (uint64_t c = 0; c < r->m; c += PIECE) {
             size_t n = r->m - c < PIECE ? (size_t)(r->m - c) : PIECE;
             wmk_x_normal(r->key, j, c, n, x);
-            sum += wmk_dot_row(x, w + c, n);
+            sum += wmk_dot_row(x, r->w_column + c, n);
         }
         r->y[j] = sum;
-        sodium_memzero(x, sizeof x);
     }
+}
+
+static void read_random(wmk_regularizer *r)
+{
+    for (uint64_t s = 0; r->x == NULL && s < r->m; s++) r->w_column[r->column[s]] = r->w[s];
+#pragma omp parallel if (r->T * r->m > LARGE)
+    wmk_secret_call(multiply_rows, r);
     double length = 1;
     if (r->normalized) {
         length = 0;
@@ -157,11 +160,13 @@ static double lose(wmk_regularizer *r, double factor, uint32_t *errors)
 
 /* ---- the gradient ------------------------------------------------------------------------------------------------------------------ */
 
-static void spread_random(wmk_regularizer *r)
+/* One thread's share of the columns, in a parallel region. argument: the regularizer. */
+static void add_random_rows(void *argument)
 {
+    wmk_regularizer *r = argument;
     double *diff = r->x != NULL ? r->diff_w : r->diff_column;
     uint64_t width = r->x != NULL ? COLUMNS : PIECE;
-#pragma omp parallel for schedule(static) if (r->T * r->m > LARGE)
+#pragma omp for schedule(static)
     for (uint64_t c = 0; c < r->m; c += width) {
         size_t n = r->m - c < width ? (size_t)(r->m - c) : (size_t)width;
         double sum[PIECE] = {0};
@@ -173,12 +178,16 @@ static void spread_random(wmk_regularizer *r)
                 wmk_x_normal(r->key, j, c, n, x);
                 wmk_add_rows(sum, x, 0, &r->coefficient[j], 1, n);
             }
-            sodium_memzero(x, sizeof x);
         }
         memcpy(diff + c, sum, n * sizeof *sum);
     }
-    if (r->x == NULL)
-        for (uint64_t s = 0; s < r->m; s++) r->diff_w[s] = diff[r->column[s]];
+}
+
+static void spread_random(wmk_regularizer *r)
+{
+#pragma omp parallel if (r->T * r->m > LARGE)
+    wmk_secret_call(add_random_rows, r);
+    for (uint64_t s = 0; r->x == NULL && s < r->m; s++) r->diff_w[s] = r->diff_column[r->column[s]];
 }
 
 static void spread_rows(wmk_regularizer *r)

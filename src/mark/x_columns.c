@@ -1,9 +1,7 @@
 /* Schemes direct and diff: distinct columns by a keyed shuffle that is stopped after as many as are needed (docs/spec.md, "Schemes direct and diff"). */
-#include "base/memory.h"
+#include "base/secret.h"
 #include "mark/derive.h"
 #include "mark/x.h"
-#include <sodium.h>
-#include <stdlib.h>
 
 /* A list a[0, M) with a[i] = i, of which only the changed places are stored: open addressing, at most half full. */
 typedef struct sparse_list {
@@ -62,14 +60,21 @@ static uint64_t uniform(word_stream *stream, uint64_t n)
     return word % n;
 }
 
-wmk_status wmk_x_columns(const wmk_key *key, uint64_t *plus, uint64_t *minus)
+typedef struct columns_call {
+    const wmk_key *key;
+    sparse_list list;
+    size_t needed;
+    uint64_t *plus, *minus;
+} columns_call;
+
+static void draw_columns(void *argument)
 {
-    size_t needed = (minus ? 2 : 1) * (size_t)key->T, size = 16;
-    while (size < 4 * needed) size *= 2; /* each draw writes one place */
-    sparse_list list = {NULL, size - 1};
-    WMK_TRY(wmk_alloc(&list.entries, size, sizeof *list.entries));
+    const columns_call *call = argument;
+    const wmk_key *key = call->key;
+    sparse_list list = call->list;
+    uint64_t *plus = call->plus, *minus = call->minus;
     word_stream stream = {.subkey = key->secret->x, .block = 0, .used = sizeof stream.bytes};
-    for (size_t i = 0; i < needed; i++) { /* Fisher-Yates: a[i] changes places with a[j], j uniform in [i, M) */
+    for (size_t i = 0; i < call->needed; i++) { /* Fisher-Yates: a[i] changes places with a[j], j uniform in [i, M) */
         uint64_t j = i + uniform(&stream, key->M - i);
         uint64_t drawn = sparse_get(&list, j);
         sparse_set(&list, j, sparse_get(&list, i)); /* a[i] is never looked at again */
@@ -80,8 +85,16 @@ wmk_status wmk_x_columns(const wmk_key *key, uint64_t *plus, uint64_t *minus)
         else
             minus[i / 2] = drawn;
     }
-    sodium_memzero(list.entries, size * sizeof *list.entries);
-    sodium_memzero(&stream, sizeof stream);
-    free(list.entries);
+}
+
+wmk_status wmk_x_columns(const wmk_key *key, uint64_t *plus, uint64_t *minus)
+{
+    columns_call call = {.key = key, .needed = (minus ? 2 : 1) * (size_t)key->T, .plus = plus, .minus = minus};
+    size_t size = 16;
+    while (size < 4 * call.needed) size *= 2; /* each draw writes one place */
+    call.list.mask = size - 1;
+    WMK_TRY(wmk_secret_alloc(&call.list.entries, size, sizeof *call.list.entries));
+    wmk_secret_call(draw_columns, &call);
+    wmk_secret_free(call.list.entries);
     return WMK_OK;
 }

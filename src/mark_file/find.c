@@ -26,7 +26,9 @@ typedef struct finder {
     wmk_match *match;
     names aliases, canonical;
     char **own, **target; /* [targets] their names as they are, and in canonical form; reversed */
-    bool *taken;          /* [tensors] */
+    bool *taken;          /* [tensors] also those that have the name of some target */
+    size_t *own_tensor;   /* [targets] the tensor of that very name, or WMK_NO_TENSOR */
+    bool overlap;         /* other sizes are looked for */
     size_t *claim;        /* [targets] what the present way gives */
     size_t *claims;       /* [tensors] to how many */
 } finder;
@@ -91,6 +93,13 @@ static size_t lower_bound(const names *in, const char *reversed)
     return low;
 }
 
+static wmk_fit fit_of(const finder *f, size_t tensor, const wmk_target *target)
+{
+    const wmk_model_tensor *at = wmk_model_tensor_at(f->match->model, tensor);
+    if (!wmk_is_readable(at)) return (wmk_fit){.way = WMK_WAY_NONE};
+    return f->overlap ? wmk_fit_overlap(at, target) : wmk_fit_of(at, target);
+}
+
 /* The only tensor that fits among those whose names begin (reversed) with `reversed` and go on with `next`: '\0' nothing more, '.' a part more. */
 static size_t only_one(const finder *f, const names *in, const wmk_target *target, const char *reversed, char next)
 {
@@ -99,8 +108,7 @@ static size_t only_one(const finder *f, const names *in, const wmk_target *targe
         const entry *e = &in->entries[i];
         if (strncmp(e->reversed, reversed, size) != 0) break;
         if (e->reversed[size] != next || f->taken[e->tensor] || e->tensor == found) continue;
-        const wmk_model_tensor *tensor = wmk_model_tensor_at(f->match->model, e->tensor);
-        if (!wmk_is_readable(tensor) || wmk_fit_of(tensor, target).way == WMK_WAY_NONE) continue;
+        if (fit_of(f, e->tensor, target).way == WMK_WAY_NONE) continue;
         if (found != WMK_NO_TENSOR) return WMK_NO_TENSOR;
         found = e->tensor;
     }
@@ -120,13 +128,16 @@ static size_t by_longer(const finder *f, size_t t) { return only_one(f, &f->cano
 static size_t by_shorter(const finder *f, size_t t)
 {
     size_t found = WMK_NO_TENSOR;
-    for (char *end = strrchr(f->target[t], '.'); end && found == WMK_NO_TENSOR; end = strrchr(f->target[t], '.')) {
-        char *text = f->target[t];
+    char *text = f->target[t];
+    size_t whole = strlen(text);
+    for (char *end = strrchr(text, '.'); end && found == WMK_NO_TENSOR; end = strrchr(text, '.')) {
         size_t size = (size_t)(end - text);
         *end = '\0';
         if (strspn(text, "0123456789") != size) found = only_one(f, &f->canonical, wmk_key_target(f->match->key, t), text, '\0');
         if (!strchr(text, '.')) break;
     }
+    for (size_t i = 0; i < whole; i++)
+        if (text[i] == '\0') text[i] = '.';
     return found;
 }
 
@@ -137,7 +148,7 @@ static void settle(const finder *f, size_t t, size_t tensor, wmk_match_how how)
     wmk_match *match = f->match;
     match->tensor[t] = tensor;
     match->how[t] = how;
-    match->fit[t] = wmk_fit_of(wmk_model_tensor_at(match->model, tensor), wmk_key_target(match->key, t));
+    match->fit[t] = fit_of(f, tensor, wmk_key_target(match->key, t));
     f->taken[tensor] = true;
 }
 
@@ -154,26 +165,40 @@ static void pass(finder *f, size_t (*way)(const finder *, size_t), wmk_match_how
         if (f->claim[t] != WMK_NO_TENSOR) f->claims[f->claim[t]] = 0;
 }
 
-/* A tensor of the very name is meant, whether it fits or not. */
-static void by_exact_name(const finder *f)
-{
-    wmk_match *match = f->match;
-    const wmk_model_tensor *first = wmk_model_tensor_at(match->model, 0);
-    for (size_t t = 0; t < match->count; t++) {
-        const wmk_model_tensor *tensor = match->tensor[t] == WMK_NO_TENSOR ? wmk_model_find(match->model, wmk_key_target(match->key, t)->name) : NULL;
-        if (tensor && !f->taken[tensor - first]) settle(f, t, (size_t)(tensor - first), WMK_MATCH_EXACT);
-    }
-}
-
-static wmk_status search(finder *f)
+/* The tensors of the very names, where they fit or where `all` is asked for. How many targets are left. */
+static size_t by_own_name(const finder *f, bool all)
 {
     wmk_match *match = f->match;
     size_t left = 0;
+    for (size_t t = 0; t < match->count; t++) {
+        if (match->tensor[t] != WMK_NO_TENSOR) continue;
+        size_t own = f->own_tensor[t];
+        if (own != WMK_NO_TENSOR && (all || fit_of(f, own, wmk_key_target(match->key, t)).way != WMK_WAY_NONE))
+            settle(f, t, own, WMK_MATCH_EXACT);
+        else
+            left++;
+    }
+    return left;
+}
+
+/* A tensor with the name of a target is no other target's. One that a map gave away is not looked at. */
+static void list_own_names(finder *f)
+{
+    wmk_match *match = f->match;
+    const wmk_model_tensor *first = wmk_model_tensor_at(match->model, 0);
     for (size_t t = 0; t < match->count; t++)
         if (match->tensor[t] != WMK_NO_TENSOR) f->taken[match->tensor[t]] = true;
-    by_exact_name(f);
-    for (size_t t = 0; t < match->count; t++) left += match->tensor[t] == WMK_NO_TENSOR;
-    if (left == 0) return WMK_OK; /* the rule: nothing else is made or looked at */
+    for (size_t t = 0; t < match->count; t++) {
+        const wmk_model_tensor *tensor = wmk_model_find(match->model, wmk_key_target(match->key, t)->name);
+        f->own_tensor[t] = tensor && !f->taken[tensor - first] ? (size_t)(tensor - first) : WMK_NO_TENSOR;
+    }
+    for (size_t t = 0; t < match->count; t++)
+        if (f->own_tensor[t] != WMK_NO_TENSOR) f->taken[f->own_tensor[t]] = true;
+}
+
+static wmk_status make_room(finder *f)
+{
+    wmk_match *match = f->match;
     WMK_TRY(list_names(f));
     WMK_TRY(wmk_alloc(&f->claim, match->count, sizeof *f->claim));
     WMK_TRY(wmk_alloc(&f->claims, wmk_model_tensor_count(match->model), sizeof *f->claims));
@@ -185,10 +210,30 @@ static wmk_status search(finder *f)
         WMK_TRY(wmk_name_canonical(&f->target[t], wmk_key_target(match->key, t)->name));
         reverse(f->target[t]);
     }
+    return WMK_OK;
+}
+
+/* The end of a name says which layer it is only together with its sizes. */
+static wmk_status by_other_names(finder *f)
+{
+    if (!f->own) WMK_TRY(make_room(f));
     pass(f, by_alias, WMK_MATCH_ALIAS);
     pass(f, by_canonical, WMK_MATCH_RENAMED);
+    if (f->overlap) return WMK_OK;
     pass(f, by_longer, WMK_MATCH_RENAMED);
     pass(f, by_shorter, WMK_MATCH_RENAMED);
+    return WMK_OK;
+}
+
+static wmk_status search(finder *f, bool exact)
+{
+    list_own_names(f);
+    if (by_own_name(f, exact) == 0) return WMK_OK; /* the rule: nothing else is made or looked at */
+    WMK_TRY(by_other_names(f));
+    if (exact) return WMK_OK;
+    f->overlap = true;
+    if (by_own_name(f, false) > 0) WMK_TRY(by_other_names(f));
+    by_own_name(f, true); /* so that messages can name it */
     return WMK_OK;
 }
 
@@ -198,11 +243,12 @@ static void free_names(names *n)
     free(n->entries);
 }
 
-wmk_status wmk_find_by_name(wmk_match *match)
+wmk_status wmk_find_by_name(wmk_match *match, bool exact)
 {
     finder f = {.match = match};
     wmk_status status = wmk_alloc(&f.taken, wmk_model_tensor_count(match->model), sizeof *f.taken);
-    if (status == WMK_OK) status = search(&f);
+    if (status == WMK_OK) status = wmk_alloc(&f.own_tensor, match->count, sizeof *f.own_tensor);
+    if (status == WMK_OK) status = search(&f, exact);
     for (size_t t = 0; f.own && t < match->count; t++) free(f.own[t]);
     for (size_t t = 0; f.target && t < match->count; t++) free(f.target[t]);
     free_names(&f.aliases);
@@ -212,5 +258,6 @@ wmk_status wmk_find_by_name(wmk_match *match)
     free(f.claim);
     free(f.claims);
     free(f.taken);
+    free(f.own_tensor);
     return status;
 }

@@ -6,19 +6,19 @@
 
 #include <string.h>
 
-/* A shape without its axes of extent 1. */
+/* A shape without its axes of extent 1, or whole. */
 typedef struct axes {
     uint32_t rank;
     uint64_t extent[WMK_RANK_MAX];
     char letter[WMK_RANK_MAX + 1]; /* "": the layout is none */
 } axes;
 
-static axes axes_of(const uint64_t *shape, uint32_t rank, const char *layout)
+static axes axes_of(const uint64_t *shape, uint32_t rank, const char *layout, bool whole)
 {
     axes a = {0};
     bool lettered = wmk_layout_is_valid(layout, rank);
     for (uint32_t i = 0; i < rank; i++) {
-        if (shape[i] == 1) continue;
+        if (shape[i] == 1 && !whole) continue;
         a.extent[a.rank] = shape[i];
         if (lettered) a.letter[a.rank] = layout[i];
         a.rank++;
@@ -48,7 +48,7 @@ static bool fits_letters(const axes *have, const axes *want)
 
 static wmk_fit fit_matrix(const axes *have, const axes *want, bool known)
 {
-    wmk_fit fit = {WMK_WAY_NONE, false, false, 0};
+    wmk_fit fit = {.way = WMK_WAY_NONE};
     bool along = fits_along(have, want), across = fits_across(have, want);
     bool same = have->letter[0] == want->letter[0] && have->letter[1] == want->letter[1];
     fit.turned = have->letter[0] == want->letter[1] && have->letter[1] == want->letter[0];
@@ -66,9 +66,9 @@ static wmk_fit fit_matrix(const axes *have, const axes *want, bool known)
 wmk_fit wmk_fit_of(const wmk_model_tensor *tensor, const wmk_target *target)
 {
     const wmk_tensor_view *view = &tensor->view;
-    wmk_fit fit = {WMK_WAY_NONE, false, false, 0};
+    wmk_fit fit = {.way = WMK_WAY_NONE};
     if (view->rank > WMK_RANK_MAX) return fit;
-    axes have = axes_of(view->shape, view->rank, view->layout), want = axes_of(target->shape, target->rank, target->layout);
+    axes have = axes_of(view->shape, view->rank, view->layout, false), want = axes_of(target->shape, target->rank, target->layout, false);
     if (have.rank == 2 && want.rank == 2) return fit_matrix(&have, &want, tensor->layout_known);
     bool along = fits_along(&have, &want), letters = have.rank > 2 && fits_letters(&have, &want);
     if (letters && (tensor->layout_known || !along))
@@ -79,11 +79,64 @@ wmk_fit wmk_fit_of(const wmk_model_tensor *tensor, const wmk_target *target)
     return fit;
 }
 
-bool wmk_fit_apply(wmk_tensor_view *view, const wmk_target *target, wmk_way way)
+/* ---- other sizes ---- */
+
+/* The weights that both have where axis a of the tensor is axis order[a] of the target. */
+static double common(const axes *have, const axes *want, const uint32_t *order)
 {
-    axes have = axes_of(view->shape, view->rank, view->layout), want = axes_of(target->shape, target->rank, target->layout);
+    double weights = 1;
+    for (uint32_t a = 0; a < have->rank; a++) {
+        uint64_t x = have->extent[a], y = want->extent[order[a]];
+        weights *= (double)(x < y ? x : y);
+    }
+    return weights;
+}
+
+/* 0 where the letters are not the same. */
+static double common_by_letters(const axes *have, const axes *want)
+{
+    uint32_t order[WMK_RANK_MAX];
+    for (uint32_t a = 0; a < have->rank; a++) {
+        const char *place = have->letter[a] ? strchr(want->letter, have->letter[a]) : NULL;
+        if (!place) return 0;
+        order[a] = (uint32_t)(place - want->letter);
+    }
+    return common(have, want, order);
+}
+
+wmk_fit wmk_fit_overlap(const wmk_model_tensor *tensor, const wmk_target *target)
+{
+    static const uint32_t in_order[WMK_RANK_MAX] = {0, 1, 2, 3, 4, 5, 6, 7}, exchanged[2] = {1, 0};
+    const wmk_tensor_view *view = &tensor->view;
+    wmk_fit fit = {.way = WMK_WAY_NONE};
+    if (view->rank > WMK_RANK_MAX) return fit;
+    bool whole = view->rank == target->rank;
+    axes have = axes_of(view->shape, view->rank, view->layout, whole), want = axes_of(target->shape, target->rank, target->layout, whole);
+    if (have.rank != want.rank) return fit;
+    double along = common(&have, &want, in_order), other = 0;
+    if (!(along > 0)) return fit; /* the tensor has no weights */
+    fit.partial = true;
+    fit.way = WMK_WAY_ALONG;
+    if (have.rank == 2) {
+        other = common(&have, &want, exchanged);
+        fit.turned = have.letter[0] == want.letter[1] && have.letter[1] == want.letter[0];
+        fit.square = along == other;
+        if (other > along || (fit.square && fit.turned && tensor->layout_known)) fit.way = WMK_WAY_ACROSS;
+    } else if (have.rank > 2) {
+        other = common_by_letters(&have, &want);
+        if (other > along || (other > 0 && tensor->layout_known)) fit.way = WMK_WAY_LETTERS;
+    }
+    return fit;
+}
+
+/* ---- views ---- */
+
+bool wmk_fit_apply(wmk_tensor_view *view, const wmk_target *target, wmk_way way, bool partial)
+{
+    bool all_axes = partial && view->rank == target->rank;
+    axes have = axes_of(view->shape, view->rank, view->layout, all_axes), want = axes_of(target->shape, target->rank, target->layout, all_axes);
     if (way == WMK_WAY_LETTERS) return false;
-    bool whole = view->rank == target->rank && memcmp(view->shape, target->shape, view->rank * sizeof view->shape[0]) == 0;
+    bool whole = !partial && view->rank == target->rank && memcmp(view->shape, target->shape, view->rank * sizeof view->shape[0]) == 0;
     if (way == WMK_WAY_ALONG && whole) {
         memcpy(view->layout, target->layout, sizeof view->layout);
         return false;

@@ -7,6 +7,8 @@
 
 #include "base/memory.h"
 #include "mark_file/find.h"
+#include "mark_file/map.h"
+#include "mark_file/overlap.h"
 #include "mark_file/rotary.h"
 
 const char *wmk_match_how_name(wmk_match_how how)
@@ -28,7 +30,7 @@ static size_t likeness(const char *a, const char *b)
     return head + tail;
 }
 
-wmk_status wmk_no_such_tensor(const wmk_model *model, const char *name)
+wmk_status wmk_no_such_tensor(const wmk_model *model, const char *name, const char *advice)
 {
     enum { SHOWN = 3 };
     const char *near[SHOWN] = {NULL};
@@ -42,9 +44,9 @@ wmk_status wmk_no_such_tensor(const wmk_model *model, const char *name)
         near[place] = other;
         score[place] = like;
     }
-    if (!near[0]) return wmk_fail(WMK_ERROR_MISSING, "%s: no tensor \"%.200s\" among its %zu", wmk_model_path(model), name, count);
-    return wmk_fail(WMK_ERROR_MISSING, "%s: no tensor \"%.200s\" among its %zu; nearest: %.100s%s%.100s%s%.100s", wmk_model_path(model), name, count,
-                    near[0], near[1] ? ", " : "", near[1] ? near[1] : "", near[2] ? ", " : "", near[2] ? near[2] : "");
+    if (!near[0]) return wmk_fail(WMK_ERROR_MISSING, "%s: no tensor \"%.200s\" among its %zu%s", wmk_model_path(model), name, count, advice);
+    return wmk_fail(WMK_ERROR_MISSING, "%s: no tensor \"%.200s\" among its %zu; nearest: %.100s%s%.100s%s%.100s%s", wmk_model_path(model), name,
+                    count, near[0], near[1] ? ", " : "", near[1] ? near[1] : "", near[2] ? ", " : "", near[2] ? near[2] : "", advice);
 }
 
 static void shape_text(char *text, size_t size, const char *layout, const uint64_t *shape, uint32_t rank)
@@ -55,13 +57,12 @@ static void shape_text(char *text, size_t size, const char *layout, const uint64
     if (used < size) snprintf(text + used, size - used, "]");
 }
 
-/* Why target t cannot be read. */
-static wmk_status reason(const wmk_match *match, size_t t)
+wmk_status wmk_match_reason(const wmk_match *match, size_t t, bool complete)
 {
     const wmk_target *target = wmk_key_target(match->key, t);
     const wmk_model_tensor *tensor = wmk_model_tensor_at(match->model, match->tensor[t]);
     const char *path = wmk_model_path(match->model);
-    if (!tensor) return wmk_no_such_tensor(match->model, target->name);
+    if (!tensor) return wmk_no_such_tensor(match->model, target->name, complete ? "" : "; if it has another name there: --map or --any-tensor");
     if (!wmk_is_readable(tensor))
         return wmk_fail(WMK_ERROR_UNSUPPORTED, "not supported: %s: tensor \"%.200s\": values of type %s cannot be read as weights", path,
                         tensor->view.name, wmk_dtype_name(tensor->view.dtype));
@@ -120,11 +121,22 @@ static wmk_tensor_view without_data(const wmk_target *target)
     return view;
 }
 
+/* Shows *view in the sizes of the target. */
+static wmk_status resize_view(wmk_match *match, wmk_tensor_view *view, const wmk_target *as, uint64_t *weights)
+{
+    wmk_overlap *overlap;
+    WMK_TRY(wmk_alloc(&overlap, 1, sizeof *overlap));
+    WMK_TRY(keep(match, overlap));
+    return wmk_overlap_wrap(view, overlap, as, weights);
+}
+
 wmk_status wmk_match_view(wmk_match *match, size_t target, size_t tensor, wmk_way way, const void *bytes)
 {
     const wmk_model_tensor *from = wmk_model_tensor_at(match->model, tensor);
     const wmk_target *as = wmk_key_target(match->key, target);
+    bool partial = wmk_fit_of(from, as).way == WMK_WAY_NONE, turned;
     wmk_tensor_view inner = from->view, view;
+    uint64_t weights;
     if (from->packed && !bytes) {
         void *unpacked;
         WMK_TRY(wmk_model_unpack(&unpacked, match->model, tensor));
@@ -133,7 +145,7 @@ wmk_status wmk_match_view(wmk_match *match, size_t target, size_t tensor, wmk_wa
     }
     if (from->packed) inner.data = bytes;
     view = inner;
-    bool reshaped = wmk_fit_apply(&view, as, way), turned;
+    bool reshaped = wmk_fit_apply(&view, as, way, partial);
     wmk_rows *rows, found = {0};
     WMK_TRY(wmk_rotary_rows(&turned, &found, match->model, from, as));
     if (turned || (reshaped && inner.codec)) {
@@ -142,7 +154,10 @@ wmk_status wmk_match_view(wmk_match *match, size_t target, size_t tensor, wmk_wa
         WMK_TRY(keep(match, rows));
         wmk_rows_wrap(&view, rows, &inner);
     }
+    wmk_product_u64(as->shape, as->rank, &weights); /* a key's products do not overflow */
+    if (partial) WMK_TRY(resize_view(match, &view, as, &weights));
     match->views[target] = view;
+    match->weights[target] = weights;
     return WMK_OK;
 }
 
@@ -155,6 +170,7 @@ wmk_status wmk_match_begin(wmk_match *out, const wmk_model *model, const wmk_key
     WMK_TRY_GOTO(status, wmk_alloc(&match.tensor, match.count, sizeof *match.tensor), failed);
     WMK_TRY_GOTO(status, wmk_alloc(&match.how, match.count, sizeof *match.how), failed);
     WMK_TRY_GOTO(status, wmk_alloc(&match.fit, match.count, sizeof *match.fit), failed);
+    WMK_TRY_GOTO(status, wmk_alloc(&match.weights, match.count, sizeof *match.weights), failed);
     WMK_TRY_GOTO(status, wmk_alloc(&match.views, match.count, sizeof *match.views), failed);
     for (size_t t = 0; t < match.count; t++) {
         match.tensor[t] = WMK_NO_TENSOR;
@@ -168,31 +184,6 @@ failed:
     return status;
 }
 
-/* The key's target `name`; its count where there is none. */
-static size_t target_of(const wmk_key *key, const char *name)
-{
-    size_t t = 0;
-    while (t < wmk_key_target_count(key) && strcmp(wmk_key_target(key, t)->name, name) != 0) t++;
-    return t;
-}
-
-static wmk_status apply_map(wmk_match *match, const wmk_rename *map, size_t map_count)
-{
-    const wmk_model_tensor *first = wmk_model_tensor_at(match->model, 0);
-    for (size_t i = 0; i < map_count; i++) {
-        char line[32] = "";
-        if (map[i].line) snprintf(line, sizeof line, "line %u: ", map[i].line);
-        size_t t = target_of(match->key, map[i].target);
-        const wmk_model_tensor *tensor = wmk_model_find(match->model, map[i].tensor);
-        if (t == match->count) return wmk_fail(WMK_ERROR_MISSING, "map: %sthe key has no tensor \"%.200s\"", line, map[i].target);
-        if (!tensor) return wmk_fail_within(wmk_no_such_tensor(match->model, map[i].tensor), "map: %sfor \"%.200s\"", line, map[i].target);
-        match->tensor[t] = (size_t)(tensor - first);
-        match->how[t] = WMK_MATCH_MAP;
-        match->fit[t] = wmk_fit_of(tensor, wmk_key_target(match->key, t));
-    }
-    return WMK_OK;
-}
-
 /* Views of what was found and fits; the others are missing. */
 static wmk_status make_views(wmk_match *match, bool complete)
 {
@@ -204,11 +195,11 @@ static wmk_status make_views(wmk_match *match, bool complete)
             continue;
         }
         absent += !there;
-        match->fit[t] = (wmk_fit){WMK_WAY_NONE, false, false, 0};
+        match->fit[t] = (wmk_fit){.way = WMK_WAY_NONE};
         if (first == match->count || (there && match->tensor[first] == WMK_NO_TENSOR)) first = t; /* a tensor that is there says more */
     }
     if (match->missing == match->count || (complete && match->missing > 0)) {
-        wmk_status status = reason(match, first);
+        wmk_status status = wmk_match_reason(match, first, complete);
         return absent > 1 && status == WMK_ERROR_MISSING ? wmk_fail_within(status, "%zu of the key's %zu tensors are missing", absent, match->count)
                                                          : status;
     }
@@ -226,8 +217,8 @@ wmk_status wmk_match_by_name(wmk_match *out, const wmk_model *model, const wmk_k
 {
     wmk_match match;
     WMK_TRY(wmk_match_begin(&match, model, key));
-    wmk_status status = apply_map(&match, map, map_count);
-    if (status == WMK_OK) status = wmk_find_by_name(&match);
+    wmk_status status = wmk_map_apply(&match, map, map_count);
+    if (status == WMK_OK) status = wmk_find_by_name(&match, complete);
     if (status == WMK_OK) status = make_views(&match, complete);
     if (status == WMK_OK)
         *out = match;
@@ -243,6 +234,7 @@ void wmk_match_free(wmk_match *match)
     free(match->tensor);
     free(match->how);
     free(match->fit);
+    free(match->weights);
     free(match->views);
     *match = (wmk_match){0};
 }

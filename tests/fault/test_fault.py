@@ -108,6 +108,33 @@ class Runner:
             case.output.unlink(missing_ok=True)
 
 
+def timestamp_cases(binary, folder, model, key, marked):
+    """A key is stamped, and its date is read. Nothing where there is no openssl to play the authority, or no libcrypto in the program."""
+    if not shutil.which("openssl"):
+        print("SKIPPED: time stamps: the program openssl is not installed")
+        return []
+    sys.path.insert(0, str(pathlib.Path(__file__).parent.parent / "cli"))
+    from tsa import Authority
+    authority = Authority(folder.parent / "tsa")
+    authority.certify()
+    request, answer, stamped = (folder / n for n in ("k.tsq", "k.tsr", "stamped.json"))
+    subprocess.run([binary, "key", key, "--timestamp-request", request], check=True, capture_output=True)
+    authority.answer(request, answer)
+    shutil.copy(key, stamped)
+    store = ["--timestamp", answer, "--ca", authority.ca]
+    done = subprocess.run([binary, "key", stamped, *store], capture_output=True)
+    if b"no time stamps" in done.stderr:
+        print("SKIPPED: time stamps: built without libcrypto")
+        return []
+    again, plain = folder / "again.json", folder / "again.tsq"
+    return [
+        Case("key --timestamp-request", ["key", key, "--timestamp-request", plain], [key], plain, same_output=False),
+        Case("key --timestamp", ["key", again, *store], [key, answer], again, prepared=key.read_bytes()),
+        Case("key --ca", ["key", stamped, "--ca", authority.ca], [stamped]),
+        Case("verify --ca", ["verify", marked, "--key", stamped, "--ca", authority.ca, "--json"], [stamped, marked]),
+    ]
+
+
 def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("binary", type=lambda p: pathlib.Path(p).resolve())
@@ -136,7 +163,7 @@ def main():
         Case("embed over", ["embed", model, "--key", key, "-o", new_model, "--margin", "2", "--force"], [model, key], new_model, prepared=b"an older file"),
         Case("embed in place", ["embed", own, "--key", key, "-o", own, "--margin", "2", "--force"], [key], own, prepared=model.read_bytes()),
     ]
-    for case in cases:
+    for case in cases + timestamp_cases(options.binary, folder, model, key, marked):
         runner.check_all(case, options.every)
     for line in failures[:SHOWN]:
         print("FAILED", line)

@@ -26,7 +26,10 @@ static void check_key(const wmk_key *key)
     uint32_t T = wmk_key_bit_count(key);
     FUZZ_CHECK(T >= 1 && T <= WMK_BITS_MAX);
     FUZZ_CHECK(wmk_key_m(key) >= 1 && wmk_key_target_count(key) >= 1 && wmk_key_target_count(key) <= WMK_TARGETS_MAX);
-    FUZZ_CHECK(wmk_key_lambda(key) >= 0);
+    uint8_t original[WMK_ORIGINAL_BYTES], any = 0;
+    bool bound = wmk_key_original(key, original);
+    for (size_t i = 0; i < sizeof original; i++) any |= original[i];
+    FUZZ_CHECK(bound == (any != 0) && wmk_key_created(key) >= 1);
     FUZZ_CHECK(strcmp(wmk_scheme_name(wmk_key_scheme(key)), "unknown") != 0 && strcmp(wmk_carrier_name(wmk_key_carrier(key)), "unknown") != 0);
     for (size_t i = 0; i < wmk_key_target_count(key); i++) {
         const wmk_target *target = wmk_key_target(key, i);
@@ -56,6 +59,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     wmk_key_id(key, id);
     wmk_key_id(again, id_again);
     FUZZ_CHECK(strcmp(id, id_again) == 0);
+    check_key(again);
+    size_t bytes, bytes_again;
+    const uint8_t *stamp = wmk_key_timestamp(key, &bytes), *stamp_again = wmk_key_timestamp(again, &bytes_again);
+    FUZZ_CHECK(bytes == bytes_again && bytes <= WMK_TIMESTAMP_BYTES_MAX && !stamp == !stamp_again && !stamp == (bytes == 0));
+    FUZZ_CHECK(bytes == 0 || memcmp(stamp, stamp_again, bytes) == 0);
     wmk_key_free(again);
     wmk_key_free(key);
     return 0;

@@ -85,10 +85,10 @@ void dump_write(dump *d, const char *path)
 
 void marking_create(marking *m, const char *kind, uint32_t bits, double lambda, const char *host_name, const wmk_host *host, wmk_plan *plan)
 {
-    *m = (marking){.kappa = 1};
+    *m = (marking){.kappa = 1, .lambda = lambda};
     if (!strcmp(kind, "none")) return;
     const char *selector = !strcmp(kind, "random") ? "conv2" : !strcmp(kind, "spread") ? "conv2,conv3,conv4" : "all";
-    const bool partition = !strcmp(kind, "partition");
+    const bool balanced = !strcmp(kind, "balanced"), partition = balanced || !strcmp(kind, "partition");
     if (!partition && !strcmp(selector, "all")) {
         fprintf(stderr, "no such marking: %s\n", kind);
         exit(2);
@@ -101,9 +101,8 @@ void marking_create(marking *m, const char *kind, uint32_t bits, double lambda, 
     for (size_t i = 0; i < sizeof seed; i++) seed[i] = (uint8_t)(i * 7 + 1);
     wmk_key_options options = WMK_KEY_OPTIONS_INIT;
     options.scheme = partition ? WMK_SCHEME_PARTITION : WMK_SCHEME_RANDOM;
-    options.carrier = partition ? WMK_CARRIER_WEIGHTS : WMK_CARRIER_MEAN;
+    options.carrier = balanced ? WMK_CARRIER_BALANCED : partition ? WMK_CARRIER_WEIGHTS : WMK_CARRIER_MEAN;
     options.bits = bits;
-    options.lambda = lambda;
     options.seed = seed;
     options.created = 1;
     options.targets = chosen.target;
@@ -123,7 +122,7 @@ void marking_create(marking *m, const char *kind, uint32_t bits, double lambda, 
         m->gradients[i] = wmk_plan_gradient(plan, p->value);
     }
     /* Normalised carriers: y has deviation 1 without a mark; a kappa other than 1 shows whether it is applied. */
-    if (wmk_key_carrier(m->key) == WMK_CARRIER_WEIGHTS || m->targets > 1) m->kappa = 1.5;
+    if (wmk_key_carrier(m->key) != WMK_CARRIER_MEAN || m->targets > 1) m->kappa = 1.5;
     MUST(wmk_regularizer_create(&m->regularizer, m->key, m->weights, m->kappa));
     wmk_targets_free(&chosen);
     wmk_targets_free(&all);
@@ -166,5 +165,6 @@ void dump_marking(dump *d, const marking *m)
     }
     dump_text(d, "targets", "%s", names);
     dump_text(d, "kappa", "%.17g", m->kappa);
-    dump_text(d, "lambda", "%.17g", wmk_key_lambda(m->key));
+    dump_text(d, "lambda", "%.17g", m->lambda);
+    dump_text(d, "carrier", "%s", wmk_carrier_name(wmk_key_carrier(m->key)));
 }

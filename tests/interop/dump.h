@@ -27,19 +27,19 @@ void dump_write(dump *d, const char *path);
 
 void *take(size_t count, size_t size); /* calloc that ends the program */
 
-/* How a test marks a host. "none", or scheme random on conv2 ("random") or on all three second convolutions ("spread"), carrier mean; or scheme partition,
- * carrier weights, on all weights ("partition"). The key has a fixed seed. */
+/* How a test marks a host. "none", or scheme random on conv2 ("random") or on all three second convolutions ("spread"), carrier mean; or scheme partition
+ * on all weights, carrier weights ("partition") or balanced ("balanced"). The key has a fixed seed. */
 typedef struct marking {
     wmk_key *key; /* NULL: none */
     wmk_regularizer *regularizer;
     wmk_tensor_view *weights; /* [targets] over the graph's own data */
     float **gradients;        /* [targets] the plan's */
     size_t targets;
-    double kappa;
+    double kappa, lambda;
 } marking;
 void marking_create(marking *m, const char *kind, uint32_t bits, double lambda, const char *host_name, const wmk_host *host, wmk_plan *plan);
 void marking_free(marking *m);
-/* X or (row, sign), b, kappa, lambda and the targets' names. */
+/* X or (row, sign), b, kappa, lambda, the carrier and the targets' names. */
 void dump_marking(dump *d, const marking *m);
 
 #endif

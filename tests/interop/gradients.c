@@ -1,4 +1,4 @@
-/* gradients IN none|random|spread|partition OUT: one forward and backward pass of the host in IN, a file as PyTorch writes it with the host's name, and on
+/* gradients IN none|random|spread|partition|balanced OUT: one forward and backward pass of the host in IN, a file as PyTorch writes it with the host's name, and on
  * the batch in it ("images", "labels"); then the regularizer. Results go to OUT. */
 #include <stdio.h>
 #include <stdlib.h>
@@ -37,7 +37,7 @@ static void dump_mark_gradients(dump *d, const marking *m)
 
 int main(int argc, char **argv)
 {
-    if (argc != 4) return fprintf(stderr, "usage: gradients IN none|random|spread|partition OUT\n"), 2;
+    if (argc != 4) return fprintf(stderr, "usage: gradients IN none|random|spread|partition|balanced OUT\n"), 2;
     wmk_model *in;
     wmk_host host;
     MUST(wmk_model_open(&in, argv[1]));

@@ -22,6 +22,7 @@ CASES = [
     ("wrn-10-1", 8, "spread"),
     ("wrn-10-1", 8, "partition"),
     ("wrn-16-2", 4, "partition"),
+    ("wrn-10-1", 8, "balanced"),
     ("wrn-10-4", 4, "random"),
 ]
 
@@ -77,7 +78,7 @@ def e_r(network, arrays, metadata):
     if "X" in arrays:
         return regularizer.e_r_dense(targets, double(arrays["X"]), b, kappa)
     row = torch.from_numpy(arrays["row"].astype("int64"))
-    return regularizer.e_r_partition(targets, row, double(arrays["sign"]), b, kappa)
+    return regularizer.e_r_partition(targets, row, double(arrays["sign"]), b, kappa, metadata["carrier"])
 
 
 @pytest.mark.parametrize("host, batch, case", CASES, ids=lambda value: str(value))

@@ -72,7 +72,7 @@ void __wrap_free(void *block)
 /* ---- what is done ---- */
 
 static char folder[] = "/tmp/wmk-test-faults-XXXXXX";
-static char model_path[64], output_path[64], renamed_path[64], map_path[64];
+static char model_path[64], output_path[64], renamed_path[64], sizes_path[64], map_path[64];
 static wmk_key *weights_key, *mean_key, *turned_key; /* turned: a square matrix whose letters are the other way round */
 static float first[8 * 8 * 9], second[10 * 64], third[16 * 16];
 
@@ -92,6 +92,13 @@ static wmk_status write_renamed(void)
                                      {"module.head.fc.weight", WMK_F32, 2, {64, 10}, "OI", second, NULL, NULL, 0},
                                      {"blk.0.attn_q.weight", WMK_F32, 2, {16, 16}, "OI", third, NULL, NULL, 0}};
     return wmk_model_write(renamed_path, views, 3, NULL, 0, true);
+}
+
+static wmk_status write_sizes(void)
+{
+    const wmk_tensor_view views[] = {{"conv.weight", WMK_F32, 4, {8, 8, 3, 3}, "OIHW", first, NULL, NULL, 0},
+                                     {"module.fc.weight", WMK_F32, 2, {8, 64}, "OI", second, NULL, NULL, 0}};
+    return wmk_model_write(sizes_path, views, 2, NULL, 0, true);
 }
 
 static wmk_status open_model(void)
@@ -150,6 +157,40 @@ static wmk_status verify_any_of_many(void) { return verify(renamed_path, weights
 static wmk_status verify_renamed(void) { return verify(renamed_path, weights_key, false); }
 static wmk_status verify_turned(void) { return verify(renamed_path, turned_key, false); }
 
+/* The matrix fc.weight has other sizes, and a map of two lines exchanges nothing but names. */
+static wmk_status verify_sizes(void) { return verify(sizes_path, weights_key, false); }
+
+static wmk_status verify_map(void)
+{
+    static const wmk_rename map[] = {{"conv.weight", "module.conv.weight", 0}, {"fc.weight", "module.head.fc.weight", 0}};
+    wmk_model *model;
+    wmk_verification found;
+    wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
+    options.map = map, options.map_count = 2;
+    wmk_status status = wmk_model_open(&model, renamed_path);
+    if (status != WMK_OK) return status;
+    status = wmk_model_verify(&found, model, weights_key, &options);
+    if (status == WMK_OK) wmk_verification_free(&found);
+    wmk_model_close(model);
+    return status;
+}
+
+/* A pair that fails is told and stops nothing. */
+static int take_pair(void *payload, const wmk_pair *pair)
+{
+    if (pair->status == WMK_ERROR_MEMORY) *(wmk_status *)payload = WMK_ERROR_MEMORY;
+    return 0;
+}
+
+static wmk_status verify_many(void)
+{
+    const char *const paths[] = {model_path, renamed_path};
+    const wmk_key *const keys[] = {weights_key, mean_key};
+    const wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
+    wmk_status told = WMK_OK, status = wmk_model_verify_many(paths, 2, keys, 2, &options, take_pair, &told);
+    return status == WMK_OK ? told : status;
+}
+
 static wmk_status read_map(void)
 {
     wmk_renames renames;
@@ -186,6 +227,9 @@ static const struct {
     {"verify any tensors of many", verify_any_of_many},
     {"verify renamed", verify_renamed},
     {"verify a square matrix", verify_turned},
+    {"verify other sizes", verify_sizes},
+    {"verify by a map", verify_map},
+    {"verify many", verify_many},
     {"read a map", read_map},
     {"embed weights", embed_weights},
     {"embed mean", embed_mean},
@@ -220,6 +264,7 @@ static int set_up(void **state)
     snprintf(model_path, sizeof model_path, "%s/model", folder);
     snprintf(output_path, sizeof output_path, "%s/model", folder);
     snprintf(renamed_path, sizeof renamed_path, "%s/renamed", folder);
+    snprintf(sizes_path, sizeof sizes_path, "%s/sizes", folder);
     snprintf(map_path, sizeof map_path, "%s/config.json", folder); /* a map as good as any other, and what says how many heads there are */
     FILE *map = fopen(map_path, "w");
     if (!map || fputs("{\"model_type\": \"llama\", \"num_attention_heads\": \"4\", \"other\": \"name\"}", map) < 0 || fclose(map) != 0) return -1;
@@ -228,7 +273,7 @@ static int set_up(void **state)
     for (size_t i = 0; i < sizeof second / sizeof *second; i++)
         second[i] = (float)((noise = noise * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
     for (size_t i = 0; i < sizeof third / sizeof *third; i++) third[i] = (float)((noise = noise * 1664525u + 1013904223u) >> 8) / 16777216.0f - 0.5f;
-    if (write_model() != WMK_OK || write_renamed() != WMK_OK) return -1;
+    if (write_model() != WMK_OK || write_renamed() != WMK_OK || write_sizes() != WMK_OK) return -1;
     snprintf(output_path, sizeof output_path, "%s/output", folder);
     if (make_key(&weights_key, "all", WMK_SCHEME_PARTITION, WMK_CARRIER_WEIGHTS) != WMK_OK) return -1;
     if (make_key(&mean_key, "conv", WMK_SCHEME_RANDOM, WMK_CARRIER_MEAN) != WMK_OK) return -1;
@@ -247,6 +292,7 @@ static int tear_down(void **state)
     unlink(model_path);
     unlink(output_path);
     unlink(renamed_path);
+    unlink(sizes_path);
     unlink(map_path);
     return rmdir(folder);
 }

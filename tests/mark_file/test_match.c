@@ -133,7 +133,7 @@ static void test_fits(void **state)
             fail_msg("%s as %s: way %d, square %d, vote %d", cases[i].tensor, cases[i].target, fit.way, fit.square, fit.vote);
         if (fit.way == WMK_WAY_NONE) continue;
         wmk_tensor_view view = tensor.view;
-        bool reshaped = wmk_fit_apply(&view, &target, fit.way);
+        bool reshaped = wmk_fit_apply(&view, &target, fit.way, false);
         uint32_t rank = parse(cases[i].read_as, layout, shape);
         assert_int_equal(reshaped, rank != tensor.view.rank || memcmp(shape, tensor.view.shape, rank * sizeof shape[0]) != 0);
         assert_int_equal(view.rank, rank);

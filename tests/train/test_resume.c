@@ -39,9 +39,9 @@ static const wmk_key *key;
 static wmk_train_options training(const char *in, const char *output)
 {
     wmk_train_options options = small_training(in, "wrn-10-1", output);
-    if (!key) key = small_key("wrn-10-1", "conv2,conv3", 16, 0.05, 7);
+    if (!key) key = small_key("wrn-10-1", "conv2,conv3", 16, 7);
     options.keys = &key, options.key_count = 1;
-    options.epochs = 2.5;
+    options.epochs = 2.5, options.lambda = 0.05;
     options.augmentation = WMK_AUGMENT_REFERENCE;
     options.checkpoint_seconds = 0;
     return options;
@@ -130,6 +130,9 @@ static void stopped_and_resumed(void **state)
     other = options, other.rate = 0.06;
     assert_int_equal(wmk_train(&other, NULL), WMK_ERROR_MISMATCH);
     assert_non_null(strstr(wmk_error_message(), "there rate=0.05"));
+    other = options, other.lambda = 0.06;
+    assert_int_equal(wmk_train(&other, NULL), WMK_ERROR_MISMATCH);
+    assert_non_null(strstr(wmk_error_message(), "there lambda=0.05"));
     other = options, other.key_count = 0;
     assert_int_equal(wmk_train(&other, NULL), WMK_ERROR_MISMATCH);
     other = options, other.resume = false; /* without resume a checkpoint is not overwritten by mistake */

@@ -49,10 +49,10 @@ static wmk_model *open_model(const char *path)
 static void from_scratch_with_a_mark(void **state)
 {
     (void)state;
-    wmk_key *key = small_key("wrn-10-1", "conv2", 16, 0.05, 7), *stranger = small_key("wrn-10-1", "conv2", 16, 0.05, 8);
+    wmk_key *key = small_key("wrn-10-1", "conv2", 16, 7), *stranger = small_key("wrn-10-1", "conv2", 16, 8);
     wmk_train_options options = small_training(folder, "wrn-10-1", "marked.safetensors");
     options.keys = (const wmk_key *const *)&key, options.key_count = 1;
-    options.epochs = 5;
+    options.epochs = 5, options.lambda = 0.05;
     options.history = small_path(folder, "history.csv");
     wmk_train_result result = train(&options);
     assert_int_equal(result.steps, 80);
@@ -105,12 +105,13 @@ static void from_scratch_with_a_mark(void **state)
 static void the_mark_enters_by_lambda(void **state)
 {
     (void)state;
-    wmk_key *idle = small_key("wrn-10-1", "conv2", 16, 0, 7), *at_work = small_key("wrn-10-1", "conv2", 16, 0.05, 7);
+    wmk_key *key = small_key("wrn-10-1", "conv2", 16, 7);
     wmk_train_options plain = small_training(folder, "wrn-10-1", "plain"), with_idle = small_training(folder, "wrn-10-1", "idle"),
                       with_key = small_training(folder, "wrn-10-1", "key");
     plain.epochs = with_idle.epochs = with_key.epochs = 0.25;
-    with_idle.keys = (const wmk_key *const *)&idle, with_key.keys = (const wmk_key *const *)&at_work;
+    with_idle.keys = with_key.keys = (const wmk_key *const *)&key;
     with_idle.key_count = with_key.key_count = 1;
+    with_idle.lambda = 0, with_key.lambda = 0.05;
     wmk_train_result result = train(&plain);
     assert_int_equal(result.steps, 4);
     assert_true(isnan(result.e_r) && isnan(result.ber));
@@ -118,8 +119,7 @@ static void the_mark_enters_by_lambda(void **state)
     train(&with_key);
     assert_true(same_files(plain.output, with_idle.output));
     assert_false(same_files(plain.output, with_key.output));
-    wmk_key_free(idle);
-    wmk_key_free(at_work);
+    wmk_key_free(key);
 }
 
 static void write_labels(uint32_t count, int turn)
@@ -354,7 +354,10 @@ static void refusals(void **state)
     o = good, o.teacher = small_path(folder, "none"), expect(o, WMK_ERROR_MISSING, "none");
     o = good, o.output = small_path(folder, "train-labels-idx1-ubyte"), expect(o, WMK_ERROR_EXISTS, "train-labels");
     o = good, o.checkpoint = small_path(folder, "train-labels-idx1-ubyte"), expect(o, WMK_ERROR_EXISTS, "train-labels");
-    wmk_key *key = small_key("wrn-10-1", "conv2", 16, 0.01, 1);
+    o = good, o.lambda = -1e-9, expect(o, WMK_ERROR_ARGUMENT, "lambda");
+    o = good, o.lambda = NAN, expect(o, WMK_ERROR_ARGUMENT, "lambda");
+    o = good, o.lambda = INFINITY, expect(o, WMK_ERROR_ARGUMENT, "lambda");
+    wmk_key *key = small_key("wrn-10-1", "conv2", 16, 1);
     o = good, o.keys = (const wmk_key *const *)&key, o.key_count = 1, expect(o, WMK_ERROR_MISSING, "conv2.0.conv2.weight");
     o.host = "wrn-10-2", expect(o, WMK_ERROR_MISMATCH, "conv2.0.conv2.weight");
     wmk_key_free(key);

@@ -29,13 +29,13 @@ wmk_train_options small_training(const char *folder, const char *host, const cha
     return options;
 }
 
-wmk_key *small_key(const char *host, const char *target, uint32_t bits, double lambda, uint8_t seed)
+wmk_key *small_key(const char *host, const char *target, uint32_t bits, uint8_t seed)
 {
     wmk_targets all, chosen;
     uint8_t bytes[WMK_SEED_BYTES];
     memset(bytes, seed, sizeof bytes);
     wmk_key_options options = WMK_KEY_OPTIONS_INIT;
-    options.bits = bits, options.lambda = lambda, options.seed = bytes, options.created = 1;
+    options.bits = bits, options.seed = bytes, options.created = 1;
     wmk_key *key = NULL;
     if (wmk_host_targets(&all, host) == WMK_OK && wmk_targets_select(&chosen, &all, target) == WMK_OK) {
         options.targets = chosen.target, options.target_count = chosen.count;
