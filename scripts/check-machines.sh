@@ -66,7 +66,7 @@ aarch64() {
         cmake -S . -B build -G Ninja -DWMK_TRAIN=OFF -DWMK_TESTS=ON -DWMK_WERROR=ON -DCMAKE_SYSTEM_NAME=Linux -DCMAKE_SYSTEM_PROCESSOR=aarch64 \
             -DCMAKE_C_COMPILER=aarch64-linux-gnu-gcc -DCMAKE_CROSSCOMPILING_EMULATOR=/usr/bin/qemu-aarch64 >/dev/null
         cmake --build build -j "$JOBS"
-        ctest --test-dir build --output-on-failure -R "^(base|mark|model|mark_file|fuzz)(_|$)" -LE slow'
+        ctest --test-dir build --output-on-failure --timeout 7200 -R "^(base|mark|model|mark_file|fuzz)(_|$)" -LE slow'
 }
 
 for machine in "$@"; do
