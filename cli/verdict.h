@@ -7,7 +7,7 @@
 #include "key_date.h"
 
 /* The keys of verify --json, in this order: verdict bits bit_errors ber z log10_p evidence_bits tries tensors key_id model matched
- * dated dated_by share_read tensors_partial tensors_missing reason. date: of the key; NULL: not looked at, here and below. */
+ * dated dated_by share_read tensors_partial weights_lost tensors_missing reason. date: of the key; NULL: not looked at, here and below. */
 json_t *verdict_json(const wmk_key *key, const wmk_verification *verification, const char *path, const key_date *date);
 json_t *tries_json(uint64_t tries, double log10_tries);
 /* As verdict_json, where nothing could be read, by the message of the library call that just failed: verdict (null) error key_id model. */

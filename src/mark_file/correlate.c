@@ -25,15 +25,9 @@ struct wmk_correlation {
     const wmk_key *key;
     uint64_t *first; /* [targets] first column of X */
     float *sign;     /* [2 T] by deal (mark/x.h): what a column adds in its row, times 2 b_j - 1 */
-    pick *picks;     /* [pick_count] by column; schemes direct and diff */
+    pick *picks;     /* [pick_count] schemes direct and diff; not sorted, as qsort keeps copies of secrets */
     size_t pick_count;
 };
-
-static int by_column(const void *left, const void *right)
-{
-    const pick *a = left, *b = right;
-    return (a->column > b->column) - (a->column < b->column);
-}
 
 static wmk_status list_picks(wmk_correlation *c)
 {
@@ -45,7 +39,6 @@ static wmk_status list_picks(wmk_correlation *c)
     c->pick_count = (size_t)T * (diff ? 2 : 1);
     if (status == WMK_OK) status = wmk_secret_alloc(&c->picks, c->pick_count, sizeof *c->picks);
     for (size_t i = 0; status == WMK_OK && i < c->pick_count; i++) c->picks[i] = (pick){column[i], i < T ? c->sign[2 * i] : c->sign[2 * (i - T) + 1]};
-    if (status == WMK_OK) qsort(c->picks, c->pick_count, sizeof *c->picks, by_column);
     wmk_secret_free(column);
     return status;
 }
@@ -130,15 +123,8 @@ static void sum_rows(const wmk_correlation *c, uint64_t column, size_t count, ro
         }
         return;
     }
-    size_t low = 0, high = c->pick_count;
-    while (low < high) {
-        size_t middle = low + (high - low) / 2;
-        if (c->picks[middle].column < column)
-            low = middle + 1;
-        else
-            high = middle;
-    }
-    for (; low < c->pick_count && c->picks[low].column - column < count; low++) a[c->picks[low].column - column] += c->picks[low].value;
+    for (size_t i = 0; i < c->pick_count; i++)
+        if (c->picks[i].column >= column && c->picks[i].column - column < count) a[c->picks[i].column - column] += c->picks[i].value;
 }
 
 /* ---- w: the carriers ---- */

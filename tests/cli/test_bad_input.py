@@ -94,12 +94,41 @@ def with_value(value):
     return {"conv3.0.conv2.weight": (dtype, shape, values)}
 
 
+def put(source, target, name, place, value):
+    """A copy of a safetensors file with another number in one tensor of binary32."""
+    content = bytearray(open(source, "rb").read())
+    size = 8 + int.from_bytes(content[:8], "little")
+    struct.pack_into("<f", content, size + json.loads(content[8:size])[name]["data_offsets"][0] + 4 * place, value)
+    open(target, "wb").write(content)
+
+
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-@pytest.mark.parametrize("reader", ["verify", "extract", "embed", pytest.param("attack", marks=pytest.mark.training)])
+@pytest.mark.parametrize("reader", ["embed", pytest.param("attack", marks=pytest.mark.training)])
 def test_model_holding_nan(marked, value, reader):
+    """Nothing is written from what is no number."""
     tools.write_model("bad.safetensors", **with_value(value))
+    run("keygen", "--model", "bad.safetensors", "-o", "own.key", "--force", "--bits", "64")
     run(*READERS[reader], code=3, err=r"bad\.safetensors.*conv3\.0\.conv2\.weight.*4711")
     assert not os.path.exists("out") and not tools.leftovers()
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
+def test_a_planted_nan_silences_nothing(marked, value):
+    """It counts as 0, and that is said."""
+    put("marked.safetensors", "bad.safetensors", "conv3.0.conv2.weight", 4711, value)
+    put("marked.safetensors", "zero.safetensors", "conv3.0.conv2.weight", 4711, 0)
+    found, zero = (run_json("verify", name, "--key", "own.key") for name in ("bad.safetensors", "zero.safetensors"))
+    assert (found["verdict"], found["weights_lost"], zero["weights_lost"]) == ("found", 1, 0)
+    assert (found["z"], found["bit_errors"]) == (zero["z"], 0) and found["share_read"] == pytest.approx(1 - 1 / 14144, abs=1e-12)
+    run("verify", "bad.safetensors", "--key", "own.key", out=r"(?m)^found: (.*\n)*counted +as 0: 1 ")
+    assert run("extract", "bad.safetensors", "--key", "own.key").stdout == run("extract", "zero.safetensors", "--key", "own.key").stdout
+
+
+def test_model_of_nothing_but_nan(marked):
+    """Only when nothing is left there is no answer."""
+    tools.write_model("bad.safetensors", **{n: (d, s, [float("nan")] * len(v)) for n, (d, s, v) in standard_tensors().items() if n.endswith(("conv2.weight", "fc.weight"))})
+    for reader in ("verify", "extract"):
+        run(*READERS[reader], code=3, err=r"bad\.safetensors.*conv2\.0\.conv2\.weight.*element 0")
 
 
 def test_nan_elsewhere_is_no_matter(marked):
@@ -129,7 +158,13 @@ KEYS = {
     "not_json": (lambda: open("bad.key", "wb").write(b"\x00\xffkey"), "bad.key"),
     "another_json": (lambda: open("bad.key", "w").write("[1, 2, 3]"), "bad.key"),
     "a_model": (lambda: tools.write_model("bad.key"), "bad.key"),
-    "another_version": (lambda: edit_key(lambda k: k.update(version=k["version"] + 1)), "not supported:.*version"),
+    "another_version": (lambda: edit_key(lambda k: k.update(version=k["version"] + 1)), "not supported: bad.key: key format version 3"),
+    "format_1": (lambda: edit_key(lambda k: k.update(version=1, **{"lambda": 0.01})), "not supported: bad.key: key format version 1, whose X did not depend on its targets.*make a new key"),
+    "with_lambda": (lambda: edit_key(lambda k: k.update(**{"lambda": 0.01})), 'unknown member "lambda"'),
+    "without_original": (lambda: edit_key(lambda k: k.pop("original")), 'lacks the member "original"'),
+    "another_original": (lambda: edit_key(lambda k: k.update(original=flip_hex(k["original"]))), "bad.key.*id"),
+    "original_of_zeros": (lambda: edit_key(lambda k: k.update(original="0" * 64)), '"original": all zeros'),
+    "short_original": (lambda: edit_key(lambda k: k.update(original=k["original"][1:])), '"original": not a string of 64'),
     "damaged_seed": (lambda: edit_key(lambda k: k.update(seed=flip_hex(k["seed"]))), "bad.key.*id"),
     "damaged_id": (lambda: edit_key(lambda k: k.update(id=flip_hex(k["id"]))), "bad.key.*id"),
     "damaged_bits": (lambda: edit_key(lambda k: k.update(bits=k["bits"] + 1)), "bad.key"),
@@ -303,7 +338,7 @@ USAGE = {
     "unknown_scheme": (["keygen", "-o", "out", "--model", "m.safetensors", "--scheme", "magic"], "'magic' is none of direct|diff|random|partition"),
     "zero_bits": (["keygen", "-o", "out", "--model", "m.safetensors", "--bits", "0"], "bits"),
     "too_many_bits": (["keygen", "-o", "out", "--model", "m.safetensors", "--bits", "5000000000"], "bits"),
-    "negative_lambda": (["keygen", "-o", "out", "--model", "m.safetensors", "--lambda", "-1"], "lambda"),
+    "lambda_of_a_key": (["keygen", "-o", "out", "--model", "m.safetensors", "--lambda", "1"], "unknown option '--lambda'"),
     "zero_margin": (["embed", "m.safetensors", "--key", "own.key", "-o", "out", "--margin", "0"], "margin"),
     "zero_tries": (["verify", "m.safetensors", "--key", "own.key", "--tries", "0"], "tries"),
     "model_and_host": (["keygen", "-o", "out", "--model", "m.safetensors", "--host", "wrn-10-1"], "either --model or --host|not supported"),
@@ -324,6 +359,7 @@ def test_usage(marked, case):
 TRAINING_USAGE = {
     "zero_epochs": (["train", "--host", "wrn-10-1", "--data", "data", "--epochs", "0", "-o", "out"], 2, "epochs"),
     "negative_epochs": (["train", "--host", "wrn-10-1", "--data", "data", "--epochs", "-1", "-o", "out"], 2, "epochs"),
+    "negative_lambda": (["train", "--host", "wrn-10-1", "--data", "data", "--epochs", "1", "--lambda", "-1", "-o", "out"], 2, "lambda"),
     "epochs_missing": (["train", "--host", "wrn-10-1", "--data", "data", "-o", "out"], 2, "--epochs N must be given"),
     "host_and_init": (["train", "--host", "wrn-10-1", "--init", "m.safetensors", "--epochs", "1", "-o", "out"], 2, "either"),
     "unknown_host": (["train", "--host", "resnet-50", "--data", "data", "--epochs", "1", "-o", "out"], 3, "resnet-50.*wrn"),

@@ -92,7 +92,7 @@ def test_forced(hub):
     run("verify", "out", "--key", "own.key", code=1)
     run("embed", "hub", "--key", "own.key", "-o", "hub", "--force") # over itself
     assert changed("before", "hub") == SHARDS
-    run("embed", "hub", "--key", "other.key", "-o", "hub/inside") # into itself
+    run("embed", "hub", "--key", "other.key", "-o", "hub/inside", "--other-model") # into itself
     assert files("hub/inside") == files("before")
     assert not tools.leftovers() and not tools.leftovers("hub")
 

@@ -24,8 +24,8 @@ def trained(tmp_path_factory):
     before = os.getcwd()
     os.chdir(folder)
     tools.write_data("data")
-    run("keygen", "-o", "marked.key", "--host", "wrn-10-1", "--target", "conv2", "--bits", "100", "--lambda", "1")
-    train = ["train", "--host", "wrn-10-1", "--epochs", "6", *QUICK]
+    run("keygen", "-o", "marked.key", "--host", "wrn-10-1", "--target", "conv2", "--bits", "100")
+    train = ["train", "--host", "wrn-10-1", "--epochs", "6", "--lambda", "1", *QUICK]
     answers = {
         "marked": run_json(*train, "--key", "marked.key", "-o", "marked.safetensors", "--history", "marked.csv"),
         "unmarked": run_json(*train, "-o", "unmarked.safetensors", "--history", "unmarked.csv"),
@@ -72,16 +72,16 @@ def test_history(work):
 
 
 def test_fine_tune_and_distil(work):
-    run("keygen", "-o", "second.key", "--host", "wrn-10-1", "--target", "conv3", "--bits", "16", "--lambda", "1")
-    tuned = run_json("train", "--init", "unmarked.safetensors", "--key", "second.key", "--epochs", "3", *QUICK, "-o", "tuned.safetensors")
-    distilled = run_json("train", "--init", "unmarked.safetensors", "--teacher", "unmarked.safetensors", "--key", "second.key", "--epochs", "3", *QUICK,
+    run("keygen", "-o", "second.key", "--host", "wrn-10-1", "--target", "conv3", "--bits", "16")
+    tuned = run_json("train", "--init", "unmarked.safetensors", "--key", "second.key", "--lambda", "1", "--epochs", "3", *QUICK, "-o", "tuned.safetensors")
+    distilled = run_json("train", "--init", "unmarked.safetensors", "--teacher", "unmarked.safetensors", "--key", "second.key", "--lambda", "1", "--epochs", "3", *QUICK,
                          "-o", "distilled.safetensors")
     assert tuned["ber"] == 0 and distilled["ber"] == 0
 
 
 def test_two_marks_at_once(work):
-    run("keygen", "-o", "second.key", "--host", "wrn-10-1", "--target", "conv3", "--bits", "16", "--lambda", "1")
-    both = run_json("train", "--host", "wrn-10-1", "--key", "marked.key", "--key", "second.key", "--epochs", "3", *QUICK, "-o", "both.safetensors")
+    run("keygen", "-o", "second.key", "--host", "wrn-10-1", "--target", "conv3", "--bits", "16")
+    both = run_json("train", "--host", "wrn-10-1", "--key", "marked.key", "--key", "second.key", "--lambda", "1", "--epochs", "3", *QUICK, "-o", "both.safetensors")
     assert both["ber"] == 0
 
 

@@ -183,7 +183,7 @@ static inline wmk_key *naive_key(const naive_set *set, wmk_scheme scheme, wmk_ca
     return key;
 }
 
-/* What carrier balanced divides one tensor's filters and input channels by: w = value 2^-a[i] / (r[o] c[i]). */
+/* What carrier balanced divides one tensor's filters and input channels by: w = value min(2^-a[i] / (r[o] c[i]), 2^1000). */
 typedef struct naive_balance {
     int *a;    /* [I] */
     double *r; /* [O] */
@@ -293,8 +293,9 @@ static inline void naive_single(const naive_tensor *t, wmk_carrier carrier, naiv
             divisor[k] = sqrt(square[o] / (double)P);
             w[k] = divisor[k] > 0 ? value[k] / divisor[k] : 0;
         } else {
-            divisor[k] = ldexp(f->r[o] * f->c[i], f->a[i]);
-            w[k] = f->r[o] * f->c[i] > 0 ? ldexp(value[k], -f->a[i]) / (f->r[o] * f->c[i]) : 0;
+            double rc = f->r[o] * f->c[i], factor = rc > 0 ? fmin(ldexp(1 / rc, -f->a[i]), 0x1p1000) : 0;
+            divisor[k] = rc > 0 ? 1 / factor : 0;
+            w[k] = value[k] * factor;
         }
     }
     free(square);

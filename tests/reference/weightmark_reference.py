@@ -12,6 +12,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -113,18 +114,18 @@ def hexadecimal(value, n, text):
     return bytes.fromhex(value)
 
 
-def exactly(thing, names):
-    need(isinstance(thing, dict) and set(thing) == set(names), "exactly the members " + ", ".join(sorted(names)))
+def exactly(thing, names, optional=()):
+    need(isinstance(thing, dict) and set(names) <= set(thing) <= set(names) | set(optional), "exactly the members " + ", ".join(sorted(names)))
 
 
 def check_timestamp(text):
-    """Base64 as it is written, of 1 to 65536 bytes. Whether it is a time stamp is looked at when it is checked (section 17)."""
-    need(isinstance(text, str) and text.isascii(), "timestamp is a string")
+    """A token's DER in base64, which is kept unread."""
+    need(isinstance(text, str) and text.isascii(), "a time stamp is base64")
     try:
         token = base64.b64decode(text, validate=True)
     except ValueError:
-        token = b""
-    need(1 <= len(token) <= 65536 and base64.b64encode(token).decode() == text, "timestamp is base64 of 1 to 65536 bytes")
+        raise Refused("a time stamp is base64") from None
+    need(1 <= len(token) <= 65536 and base64.b64encode(token).decode() == text, "a time stamp is base64 of 1 to 65536 bytes")
 
 
 def parse_key(data, passphrase=None):
@@ -137,8 +138,7 @@ def parse_key(data, passphrase=None):
         raise Refused(f"not a JSON text in UTF-8: {error}") from None
     need(isinstance(top, dict) and top.get("format") == "weightmark-key", "format is weightmark-key")
     need(is_integer(top.get("version")) and top["version"] == 2, "version is 2")
-    exactly(top, ["format", "version", "id", "scheme", "carrier", "bits", "b", "created", "original", "targets", "sealed" if "sealed" in top else "seed",
-                  *(["timestamp"] if "timestamp" in top else [])])
+    exactly(top, ["format", "version", "id", "scheme", "carrier", "bits", "b", "created", "original", "targets", "sealed" if "sealed" in top else "seed"], ["timestamp"])
     check_timestamp(top.get("timestamp", "AA=="))
     need(top["b"] in ("seed", "ones"), "b is seed or ones")
     need(is_integer(top["bits"]) and is_integer(top["created"]), "bits and created are integers")
@@ -458,7 +458,8 @@ def stored(target, values):
 
 def quotient(a, r):
     """a / r, and 0 where r is 0."""
-    return np.divide(a, r, out=np.zeros(np.broadcast_shapes(np.shape(a), np.shape(r))), where=np.asarray(r) != 0)
+    out = np.zeros(np.broadcast_shapes(np.shape(a), np.shape(r)), np.result_type(a, r, float))
+    return np.divide(a, r, out=out, where=np.asarray(r) != 0)
 
 
 def rms(p, axis=0):
@@ -492,21 +493,6 @@ def channel_exponents(p, n_channels):
     return np.array([lower_median((e - b)[i][there[i]]) for i in rows])
 
 
-@dataclass(frozen=True)
-class Scale:
-    """What the weights of a target are divided by: first by 2^a, then by r, both arrays that broadcast to [P][nO]. Small and large numbers may need
-    both steps."""
-
-    a: np.ndarray
-    r: np.ndarray
-
-    def divide(self, p):
-        return quotient(np.ldexp(p, -self.a), self.r)
-
-    def multiply(self, p):
-        return np.ldexp(p * self.r, self.a)
-
-
 def balance(target, p):
     """a_i, r_o and c_i of carrier balanced, and which filters' squares overflow."""
     n_channels = dict(zip(target.layout, target.shape)).get("I", 1)
@@ -517,48 +503,60 @@ def balance(target, p):
     return a, r[0], rms(unit, (0, 2))[0].reshape(-1), overflow
 
 
-def scale(key, target, p):
-    """The Scale of single weights as canonical() gives them, and which filters' squares overflow."""
+def factors(key, target, p):
+    """What single weights as canonical() gives them are multiplied by, and which filters' squares overflow."""
     if key.carrier != "balanced" or len(p) > 2**22:
         r, overflow = rms(p)
-        return Scale(np.zeros((1, 1), np.int64), r), overflow
+        return quotient(1.0, r), overflow
     a, r, c, overflow = balance(target, p)
     channel = np.arange(len(p)) % len(c)
-    return Scale(a[channel, None], r * c[channel, None]), overflow
+    wide = np.ldexp(quotient(np.longdouble(1), r * c[channel, None].astype(np.longdouble)), -a[channel, None])  # beyond the doubles, perhaps
+    return np.minimum(wide, np.longdouble(2) ** 1000).astype(np.float64), overflow
+
+
+def overlap(target, values):
+    """A tensor of as many axes but other sizes is read where both have weights."""
+    need(values.ndim == len(target.shape), f"{target.name} has another number of axes")
+    common = tuple(slice(0, min(sizes)) for sizes in zip(target.shape, values.shape))
+    whole = np.zeros(target.shape)
+    whole[common] = values[common]
+    return whole, math.prod(place.stop for place in common)
+
+
+class Vector(NamedTuple):
+    w: np.ndarray
+    factors: list  # of each target, broadcasts to [P][nO], of carrier mean to [P][1]; None: the tensor is missing
+    none: int  # numbers that are none
+    share: float  # of the targets' weights that were read as numbers
 
 
 def carrier(key, tensors):
-    """w, and for each target its Scale (None: the tensor is missing). tensors: name -> array."""
-    w, scales, _ = carrier_counted(key, tensors)
-    return w, scales
-
-
-def carrier_counted(key, tensors):
-    """The same, and how many weights are numbers that are none."""
+    """tensors: name -> array."""
     need(any(t.name in tensors for t in key.targets), "at least one target must be there")
-    parts, scales, none = [], [], 0
+    parts, by, none, there = [], [], 0, 0
     for t in key.targets:
         if t.name not in tensors:
             parts.append(np.zeros(t.columns(key.carrier)))
-            scales.append(None)
+            by.append(None)
             continue
-        need(tuple(tensors[t.name].shape) == t.shape, f"{t.name} has another shape")
-        p = canonical(t, tensors[t.name])
+        values, count = overlap(t, tensors[t.name])
+        p = canonical(t, values)
         kept = np.where(np.isfinite(p), p, 0)
         if key.carrier == "mean":
             kept = np.where(rms(kept, 1)[1], 0, kept)
             mean = np.mean(kept, axis=1, keepdims=True)
-            scales.append(Scale(np.zeros((1, 1), np.int64), np.ones((1, 1)) if key.raw() else rms(mean)[0]))
-            parts.append(scales[-1].divide(mean).reshape(-1))
+            by.append(np.ones((1, 1)) if key.raw() else quotient(1.0, rms(mean)[0]))
+            parts.append((mean * by[-1]).reshape(-1))
         else:
-            by, overflow = scale(key, t, kept)
+            factor, overflow = factors(key, t, kept)
             kept = np.where(overflow, 0, kept)
-            scales.append(by)
-            parts.append(by.divide(kept).reshape(-1))
-        none += int(np.sum((kept == 0) & (p != 0)))
+            by.append(factor)
+            parts.append((kept * factor).reshape(-1))
+        lost = int(np.sum((kept == 0) & (p != 0)))
+        none, there = none + lost, there + count - lost
     w = np.concatenate(parts)
     need(none == 0 or np.any(w != 0), "nothing but numbers that are none")
-    return w, scales, none
+    return Vector(w, by, none, there / sum(math.prod(t.shape) for t in key.targets))
 
 
 @dataclass(frozen=True)
@@ -588,7 +586,7 @@ def read_bits(key, w):
 
 
 def read_tensors(key, tensors):
-    return read_bits(key, carrier(key, tensors)[0])
+    return read_bits(key, carrier(key, tensors).w)
 
 
 # ---- Section 13: evidence ----
@@ -645,7 +643,7 @@ def stranger(key, i):
     return replace(key, seed=hashlib.blake2b(b"wmkrdraw" + struct.pack("<Q", i), digest_size=32, key=key.seed).digest())
 
 
-def evidence(key, w, tries=1, threshold=64.0, redraws=0):
+def evidence(key, w, tries=1, threshold=64.0, redraws=0, share=1.0):
     n, right, k, z = count(key, read_bits(key, w))
     if key.ones and key.scheme in ("direct", "diff"):
         softer = harder = 0
@@ -661,7 +659,7 @@ def evidence(key, w, tries=1, threshold=64.0, redraws=0):
         hard = log10_binomial_tail(n, k)
     together = min(0.0, math.log10(2) + min(soft, hard) + math.log10(tries))
     bits = -together / math.log10(2)
-    verdict = "found" if bits >= threshold else "inconclusive" if bits >= min(20.0, threshold) else "not-found"
+    verdict = "found" if bits >= threshold else "inconclusive" if bits >= min(20.0, threshold) or share < 0.5 else "not-found"
     return Evidence(n, n - right, z, soft, hard, together, bits, verdict)
 
 
@@ -716,14 +714,14 @@ def embed_equation6(key, w, lam):
     return w + x.T @ a, a
 
 
-def change_of_weights(key, tensors, scales, v):
+def change_of_weights(key, tensors, vector, v):
     """The tensors after the change v of w: name -> double array (section 14, first paragraph). Zeros stay zero."""
     changed, first = {}, 0
-    for t, by in zip(key.targets, scales):
+    for t, factor in zip(key.targets, vector.factors):
         n = t.columns(key.carrier)
-        if by is not None:
+        if factor is not None:
             p = canonical(t, tensors[t.name])
-            part = by.multiply(v[first:first + n].reshape(len(p), -1))
+            part = quotient(v[first:first + n].reshape(len(p), -1), factor)
             if key.carrier == "mean":  # those of a position that are not 0 carry the share of the others
                 part = part * quotient(float(t.filters()), np.sum(p != 0, axis=1, keepdims=True))
             changed[t.name] = stored(t, np.where(p != 0, p + part, 0))
@@ -736,8 +734,8 @@ def change_of_weights(key, tensors, scales, v):
 
 def regularizer(key, tensors, kappa=1.0):
     """E_R (the sum over bits) and its gradient: name -> array of the tensor's shape."""
-    w, scales = carrier(key, tensors)
-    reading = read_bits(key, w)
+    vector = carrier(key, tensors)
+    reading = read_bits(key, vector.w)
     s = 2.0 * key_bits(key) - 1
     kappa = 1.0 if key.raw() else kappa
     t = s * kappa * reading.y
@@ -745,10 +743,10 @@ def regularizer(key, tensors, kappa=1.0):
     slope = np.where(reading.erased, 0, -s * kappa / (1 + np.exp(np.clip(t, -700, 700))))
     by_w = back_project(key, slope if key.raw() else quotient(slope, reading.length))
     gradient, first = {}, 0
-    for target, by in zip(key.targets, scales):
+    for target, factor in zip(key.targets, vector.factors):
         n = target.columns(key.carrier)
-        if by is not None:
-            p = by.divide(by_w[first:first + n].reshape(target.window(), -1))
+        if factor is not None:
+            p = by_w[first:first + n].reshape(target.window(), -1) * factor
             p = np.repeat(p / target.filters(), target.filters(), 1) if key.carrier == "mean" else p
             gradient[target.name] = stored(target, p)
         first += n

@@ -97,8 +97,8 @@ def schemes():
     e_r, shape = {}, {}
     for scheme in ("direct", "diff", "random"):
         name = f"scheme-{scheme}"
-        key(f"{name}.key", "--host", HOST, "--target", "conv2", "--scheme", scheme, "--ones", "--lambda", "1")
-        model = train(name, "--host", HOST, "--key", f"{name}.key", epochs=0.3)
+        key(f"{name}.key", "--host", HOST, "--target", "conv2", "--scheme", scheme, "--ones")
+        model = train(name, "--host", HOST, "--key", f"{name}.key", "--lambda", 1, epochs=0.3)
         e_r[scheme] = last_e_r(name)
         shape[scheme] = distance(tensors(model)[2][LAYER], unmarked)
         verdict = asked("verify", model, "--key", f"{name}.key")
