@@ -13,7 +13,7 @@ static void check(const naive_set *set, wmk_scheme scheme, wmk_carrier carrier, 
     wmk_vector vector;
     assert_ok(wmk_vector_open(&vector, key, set->view, NULL));
     calibration c;
-    assert_ok(calibration_run(&c, key, &vector, 0, keys));
+    assert_ok(calibration_run(&c, key, calibration_read, &vector, false, 0, keys));
     assert_int_equal(c.keys, keys);
     for (int k = 0; k < CALIBRATION_KINDS; k++)
         for (int l = 0; l < CALIBRATION_LEVELS; l++) {
