@@ -51,7 +51,8 @@ struct wmk_balance {
 
 uint64_t wmk_balance_channels(const wmk_place *place)
 {
-    return place->per_filter > WMK_BALANCE_FILTER_MAX ? 1 : place->extent[WMK_AXIS_I];
+    uint64_t channels = place->extent[WMK_AXIS_I], each = place->per_filter / channels * place->filters;
+    return place->per_filter > WMK_BALANCE_FILTER_MAX || each < WMK_BALANCE_CHANNEL_LEAST ? 1 : channels;
 }
 
 /* Of this room's threads: 0 in a region that another one runs. */

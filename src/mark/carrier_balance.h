@@ -8,11 +8,14 @@
 /* Targets with more weights per filter are read as `weights`, which needs no memory per position. */
 #define WMK_BALANCE_FILTER_MAX ((uint64_t)1 << 22)
 
+/* And so are those with fewer weights per input channel: dividing them would leave little but signs. */
+#define WMK_BALANCE_CHANNEL_LEAST 8
+
 /* How many input channels have a factor of their own: place->extent[WMK_AXIS_I], or 1 for such a target. */
 uint64_t wmk_balance_channels(const wmk_place *place);
 
 /* Working memory for one target, which may be used again when its weights have changed. view and place are borrowed.
- * place->per_filter is at most WMK_BALANCE_FILTER_MAX. MEMORY. */
+ * wmk_balance_channels is above 1. MEMORY. */
 typedef struct wmk_balance wmk_balance;
 wmk_status wmk_balance_create(wmk_balance **out, const wmk_tensor_view *view, const wmk_place *place);
 /* Weight (p, o) of channel i counts as W channel[i] inverse[o]. channel, channel_rms [channels]; rms, inverse [filters].

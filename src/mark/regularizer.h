@@ -22,7 +22,7 @@ struct wmk_regularizer {
     float *diff_mean;                 /* [m] what every filter's gradient gets; carrier mean */
     double *squares;                  /* [filters] carriers weights and balanced; balanced: RMS */
     struct wmk_balanced_target {      /* [count] carrier balanced, else NULL */
-        wmk_balance *balance;         /* NULL: filters so long that the target is read as carrier weights */
+        wmk_balance *balance;         /* NULL: the target is read as carrier weights */
         double *channel;              /* [channels] */
         uint32_t *channel_of;         /* [per_filter] of a position in the view's order */
         double *factor;               /* [per_filter] of that channel */

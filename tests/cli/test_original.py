@@ -64,7 +64,7 @@ def test_a_key_made_before_its_model(scratch):
     for number in range(2):
         count = shape[0] * shape[1] * shape[2] * shape[3]
         tools.safetensors("m", {made["targets"][0]["name"]: ("F32", shape, tools.gauss(count, number))})
-        run("embed", "m", "--key", "own.key", "-o", "out", "--margin", "1.6", "--force")
+        run("embed", "m", "--key", "own.key", "-o", "out", "--margin", "1", "--force")
 
 
 def test_zeros_stay_zeros(scratch):

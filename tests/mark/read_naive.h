@@ -183,7 +183,7 @@ static inline wmk_key *naive_key(const naive_set *set, wmk_scheme scheme, wmk_ca
     return key;
 }
 
-/* What carrier balanced divides one tensor's filters and input channels by: w = value min(2^-a[i] / (r[o] c[i]), 2^1000). */
+/* What carrier balanced divides one tensor's filters and input channels by: w = value 2^-a[i] / (r[o] c[i]). */
 typedef struct naive_balance {
     int *a;    /* [I] */
     double *r; /* [O] */
@@ -295,9 +295,13 @@ static inline void naive_single(const naive_tensor *t, wmk_carrier carrier, naiv
             divisor[k] = sqrt(square[o] / (double)P);
             w[k] = divisor[k] > 0 ? value[k] / divisor[k] : 0;
         } else {
-            double rc = f->r[o] * f->c[i], factor = rc > 0 ? fmin(ldexp(1 / rc, -f->a[i]), 0x1p1000) : 0;
-            divisor[k] = rc > 0 ? 1 / factor : 0;
-            w[k] = value[k] * factor;
+            double rc = f->r[o] * f->c[i];
+            divisor[k] = ldexp(rc, f->a[i]);
+            w[k] = rc > 0 ? ldexp(value[k], -f->a[i]) / rc : 0;
+            if (rc > 0 && divisor[k] < 0x1p-1000) { /* no weight is multiplied by more than 2^1000 */
+                divisor[k] = 0x1p-1000;
+                w[k] = value[k] * 0x1p1000;
+            }
         }
     }
     free(square);
@@ -311,10 +315,12 @@ static inline double *naive_w(const naive_set *set, wmk_carrier carrier, uint64_
     for (size_t k = 0; k < set->count; k++) {
         const naive_tensor *t = &set->tensor[k];
         size_t O = t->extent[4], P = naive_size(t) / O, columns = carrier == WMK_CARRIER_MEAN ? P : P * O;
+        /* Filters that are too long to be balanced, or input channels with too few weights. */
+        wmk_carrier own = carrier == WMK_CARRIER_BALANCED && (P > (1 << 22) || O * P / t->extent[3] < 8) ? WMK_CARRIER_WEIGHTS : carrier;
         uint64_t none;
         naive_balance f;
-        double *value = naive_finite(t, carrier, &f, &none), sum = 0;
-        if (set->view[k].data && carrier != WMK_CARRIER_MEAN) naive_single(t, carrier, &f, value, w + column, mine + column);
+        double *value = naive_finite(t, own, &f, &none), sum = 0;
+        if (set->view[k].data && carrier != WMK_CARRIER_MEAN) naive_single(t, own, &f, value, w + column, mine + column);
         for (size_t p = 0; set->view[k].data && carrier == WMK_CARRIER_MEAN && p < P; p++) {
             for (size_t o = 0; o < O; o++) w[column + p] += value[p * O + o];
             w[column + p] /= O;

@@ -505,7 +505,8 @@ def balance(target, p):
 
 def factors(key, target, p):
     """What single weights as canonical() gives them are multiplied by, and which filters' squares overflow."""
-    if key.carrier != "balanced" or len(p) > 2**22:
+    channels = target.shape[target.layout.index("I")] if "I" in target.layout else 1
+    if key.carrier != "balanced" or len(p) > 2**22 or p.size // channels < 8:
         r, overflow = rms(p)
         return quotient(1.0, r), overflow
     a, r, c, overflow = balance(target, p)
