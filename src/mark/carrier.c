@@ -232,7 +232,7 @@ static wmk_status take_balance(wmk_vector *v, size_t t)
     const wmk_place *place = &v->place[t];
     double *channel = v->channel + place->channel, *channel_rms = v->channel_rms + place->channel;
     wmk_balance *balance;
-    if (place->channels == 1) {
+    if (!wmk_balance_applies(place)) {
         *channel = *channel_rms = 1;
         take_rms(v, t);
         return WMK_OK;

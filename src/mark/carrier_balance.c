@@ -49,10 +49,15 @@ struct wmk_balance {
     const wmk_traffic *traffic;
 };
 
+bool wmk_balance_applies(const wmk_place *place)
+{
+    uint64_t each = place->per_filter / place->extent[WMK_AXIS_I] * place->filters;
+    return place->per_filter <= WMK_BALANCE_FILTER_MAX && each >= WMK_BALANCE_CHANNEL_LEAST;
+}
+
 uint64_t wmk_balance_channels(const wmk_place *place)
 {
-    uint64_t channels = place->extent[WMK_AXIS_I], each = place->per_filter / channels * place->filters;
-    return place->per_filter > WMK_BALANCE_FILTER_MAX || each < WMK_BALANCE_CHANNEL_LEAST ? 1 : channels;
+    return wmk_balance_applies(place) ? place->extent[WMK_AXIS_I] : 1;
 }
 
 /* Of this room's threads: 0 in a region that another one runs. */

@@ -11,11 +11,13 @@
 /* And so are those with fewer weights per input channel: dividing them would leave little but signs. */
 #define WMK_BALANCE_CHANNEL_LEAST 8
 
+/* Whether a target is none of these. */
+bool wmk_balance_applies(const wmk_place *place);
 /* How many input channels have a factor of their own: place->extent[WMK_AXIS_I], or 1 for such a target. */
 uint64_t wmk_balance_channels(const wmk_place *place);
 
 /* Working memory for one target, which may be used again when its weights have changed. view and place are borrowed.
- * wmk_balance_channels is above 1. MEMORY. */
+ * wmk_balance_applies is true. MEMORY. */
 typedef struct wmk_balance wmk_balance;
 wmk_status wmk_balance_create(wmk_balance **out, const wmk_tensor_view *view, const wmk_place *place);
 /* Weight (p, o) of channel i counts as W channel[i] inverse[o]. channel, channel_rms [channels]; rms, inverse [filters].

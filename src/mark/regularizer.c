@@ -79,7 +79,7 @@ done:
 static wmk_status open_balanced(struct wmk_balanced_target *b, const wmk_tensor_view *view, const wmk_place *place)
 {
     uint64_t *position = NULL;
-    if (place->channels == 1) return WMK_OK;
+    if (!wmk_balance_applies(place)) return WMK_OK;
     WMK_TRY(wmk_balance_create(&b->balance, view, place));
     WMK_TRY(wmk_alloc(&b->channel, place->channels, sizeof *b->channel));
     WMK_TRY(wmk_alloc(&b->channel_of, place->per_filter, sizeof *b->channel_of));
