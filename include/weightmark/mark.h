@@ -22,8 +22,8 @@ typedef enum wmk_scheme {                          /* what a row of X looks like
                           WMK_SCHEME_PARTITION = 4 /* every column belongs to one row, with a secret sign there */
 } wmk_scheme;
 
-typedef enum wmk_carrier {                         /* which vector w the bits are read from */
-                           WMK_CARRIER_MEAN = 1,   /* mean over filters of a layer; raw for one target, each over its own RMS for several */
+typedef enum wmk_carrier {                          /* which vector w the bits are read from */
+                           WMK_CARRIER_MEAN = 1,    /* mean over filters of a layer; raw for one target, each over its own RMS for several */
                            WMK_CARRIER_WEIGHTS = 2, /* every weight of every target, over the RMS of its own filter */
                            WMK_CARRIER_BALANCED = 3 /* the same, with input channels brought to one size too, so that
                                                        rescaling a hidden channel moves nothing */
@@ -32,7 +32,7 @@ typedef enum wmk_carrier {                         /* which vector w the bits ar
 #define WMK_SEED_BYTES 32
 #define WMK_KEY_ID_CHARS 64 /* lower-case hexadecimal BLAKE2b-256, without the NUL */
 #define WMK_ORIGINAL_BYTES 32
-#define WMK_BITS_MAX 16384  /* T */
+#define WMK_BITS_MAX 16384 /* T */
 #define WMK_TARGETS_MAX 65536
 
 /* One weight tensor that a key marks. */
@@ -269,12 +269,12 @@ WMK_EXPORT void wmk_regularizer_free(wmk_regularizer *regularizer);
 
 typedef struct wmk_embed_options {
     size_t struct_size;
-    double margin; /* every bit ends with s_j score_j >= margin; > 0 */
+    double margin;    /* every bit ends with s_j score_j >= margin; > 0 */
     bool fill_zeros;  /* weights that are 0 are marked too; else they stay 0, so that a sparse model stays sparse */
     bool other_model; /* wmk_model_embed only: also a model that is not the key's original. One key in two models can be removed
                          from either: whoever has both sides of one model subtracts them from the other */
-    bool eq6;      /* instead: minimise 1/2 ||w - w0||^2 + lambda * mean-per-bit E_R(w) (paper eq. 6); carrier mean, one target */
-    double lambda; /* for eq6, > 0 */
+    bool eq6;         /* instead: minimise 1/2 ||w - w0||^2 + lambda * mean-per-bit E_R(w) (paper eq. 6); carrier mean, one target */
+    double lambda;    /* for eq6, > 0 */
     bool
         unbalanced; /* scheme partition over single weights: the very smallest change; else every kernel also keeps its sum (of a 1 x 1 window or a linear
                         layer: every filter), which keeps what it answers to the mean of its input and with it the network's accuracy */
@@ -284,7 +284,7 @@ typedef struct wmk_embed_options {
 } wmk_embed_options;
 #define WMK_EMBED_OPTIONS_INIT                                                                                                                       \
     {                                                                                                                                                \
-        sizeof(wmk_embed_options), 8.0, false, false, false, 10.0, false, NULL, NULL                                                                               \
+        sizeof(wmk_embed_options), 8.0, false, false, false, 10.0, false, NULL, NULL                                                                 \
     }
 
 typedef struct wmk_embed_summary {

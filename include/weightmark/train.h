@@ -82,7 +82,7 @@ typedef struct wmk_train_options {
 } wmk_train_options;
 #define WMK_TRAIN_OPTIONS_INIT                                                                                                                       \
     {                                                                                                                                                \
-        sizeof(wmk_train_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 64, 0.1, "onecycle", 0.9, 5e-4, WMK_AUGMENT_CROP_FLIP, 0.01, 1.0,                  \
+        sizeof(wmk_train_options), NULL, NULL, NULL, NULL, NULL, 0, 0, 64, 0.1, "onecycle", 0.9, 5e-4, WMK_AUGMENT_CROP_FLIP, 0.01, 1.0,             \
             WMK_PRECISION_F32, 1, 0, NULL, false, NULL, NULL, 60, false, NULL, NULL                                                                  \
     }
 

@@ -222,10 +222,7 @@ static void take_rms(wmk_vector *v, size_t t)
     }
 }
 
-static bool is_small(const wmk_vector *v, size_t t)
-{
-    return v->views[t].data != NULL && v->place[t].per_filter * v->place[t].filters <= SMALL;
-}
+static bool is_small(const wmk_vector *v, size_t t) { return v->views[t].data != NULL && v->place[t].per_filter * v->place[t].filters <= SMALL; }
 
 static wmk_status take_balance(wmk_vector *v, size_t t)
 {

@@ -48,7 +48,7 @@ typedef struct wmk_vector {
     double *channel, *channel_rms; /* carrier balanced: [channels over all targets] factor of an input channel, and 1 / that; else NULL */
     bool *damaged;                 /* [count] it holds what is no number, and counts as 0 */
     uint64_t weights_read, weights_missing, weights_lost; /* lost: no numbers, or of filters whose squares overflow */
-    const wmk_traffic *traffic; /* borrowed; may be NULL */
+    const wmk_traffic *traffic;                           /* borrowed; may be NULL */
 } wmk_vector;
 
 /* Checks the views against the key's targets and takes means or root mean squares. Statuses as wmk_mark_read. */

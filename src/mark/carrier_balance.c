@@ -20,12 +20,12 @@
 #define NONE 0x4000 /* in place of an exponent: the weight is 0. Above all exponents and their differences */
 #define VALID 0x2000
 #define NEAR 8
-#define PIECE 512                          /* weights converted at a time */
-#define POSITIONS 64                       /* of all sampled filters, transposed at a time */
-#define ROUND 16384                        /* rows that lanes of 16 bits can count */
-#define CHUNKS 32                          /* of filters, each with sums of its own */
-#define SUMS ((uint64_t)1 << 21)           /* elements of all of these, about */
-#define WORTH_THREADS ((uint64_t)1 << 15)  /* weights */
+#define PIECE 512                         /* weights converted at a time */
+#define POSITIONS 64                      /* of all sampled filters, transposed at a time */
+#define ROUND 16384                       /* rows that lanes of 16 bits can count */
+#define CHUNKS 32                         /* of filters, each with sums of its own */
+#define SUMS ((uint64_t)1 << 21)          /* elements of all of these, about */
+#define WORTH_THREADS ((uint64_t)1 << 15) /* weights */
 
 struct wmk_balance {
     const wmk_tensor_view *view;
@@ -39,12 +39,12 @@ struct wmk_balance {
     int16_t *a;             /* [channels] */
     int16_t *a_of;          /* [per_filter] of each position's channel */
     int16_t b[SAMPLE_MAX + WMK_LANES];
-    double *scale;           /* [per_filter] 2^-a */
-    double *sum;             /* [per_filter] over filters of (2^-a W / r)^2 */
-    uint64_t chunks;         /* of filters, where these are rows of memory */
+    double *scale;   /* [per_filter] 2^-a */
+    double *sum;     /* [per_filter] over filters of (2^-a W / r)^2 */
+    uint64_t chunks; /* of filters, where these are rows of memory */
     size_t threads;
-    double *sums, *squares;  /* [chunks][per_filter], [threads][per_filter]; the same */
-    double *rms, *inverse;   /* [filters] the caller's */
+    double *sums, *squares; /* [chunks][per_filter], [threads][per_filter]; the same */
+    double *rms, *inverse;  /* [filters] the caller's */
     uint64_t lost;
     const wmk_traffic *traffic;
 };
@@ -55,10 +55,7 @@ bool wmk_balance_applies(const wmk_place *place)
     return place->per_filter <= WMK_BALANCE_FILTER_MAX && each >= WMK_BALANCE_CHANNEL_LEAST;
 }
 
-uint64_t wmk_balance_channels(const wmk_place *place)
-{
-    return wmk_balance_applies(place) ? place->extent[WMK_AXIS_I] : 1;
-}
+uint64_t wmk_balance_channels(const wmk_place *place) { return wmk_balance_applies(place) ? place->extent[WMK_AXIS_I] : 1; }
 
 /* Of this room's threads: 0 in a region that another one runs. */
 static size_t thread_number(void) { return omp_get_level() > 1 ? 0 : (size_t)omp_get_thread_num(); }
@@ -458,8 +455,7 @@ wmk_status wmk_balance_create(wmk_balance **out, const wmk_tensor_view *view, co
     return status;
 }
 
-uint64_t wmk_balance_compute(wmk_balance *s, double *channel, double *channel_rms, double *rms, double *inverse,
-                             const wmk_traffic *traffic)
+uint64_t wmk_balance_compute(wmk_balance *s, double *channel, double *channel_rms, double *rms, double *inverse, const wmk_traffic *traffic)
 {
     double each = (double)s->window * (double)s->place->filters;
     s->rms = rms;

@@ -24,8 +24,7 @@ wmk_status wmk_balance_create(wmk_balance **out, const wmk_tensor_view *view, co
  * channel_rms[i] (may be NULL) is 1 / channel[i] and rms[o] is 1 / inverse[o]; 0 stands for 1 / 0. Returns how many weights are no
  * numbers, or of filters whose squares overflow; they count as 0. The result does not depend on the number of threads.
  * traffic may be NULL. */
-uint64_t wmk_balance_compute(wmk_balance *balance, double *channel, double *channel_rms, double *rms, double *inverse,
-                             const wmk_traffic *traffic);
+uint64_t wmk_balance_compute(wmk_balance *balance, double *channel, double *channel_rms, double *rms, double *inverse, const wmk_traffic *traffic);
 void wmk_balance_free(wmk_balance *balance); /* NULL allowed */
 
 #endif

@@ -319,8 +319,7 @@ static void balance_strips(const walker *w, const wmk_tile *t, workspace *s, wmk
     for (size_t k = 0; k < block->strips; k++) {
         uint64_t channel = channel_at(t, k);
         multiply(s->inverse + k * block->length, w->vector->inverse + block->filter, w->vector->channel[channel], block->length);
-        if (w->walk->rooms)
-            multiply(s->rms + k * block->length, w->vector->rms + block->filter, w->vector->channel_rms[channel], block->length);
+        if (w->walk->rooms) multiply(s->rms + k * block->length, w->vector->rms + block->filter, w->vector->channel_rms[channel], block->length);
     }
     block->inverse = (wmk_factor){s->inverse, false, true};
     block->rms = (wmk_factor){s->rms, false, true};

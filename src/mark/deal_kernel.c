@@ -90,8 +90,8 @@ AVX2 BODY size_t count_body(double (*sum)[4], const double *w, const double *inv
     return i;
 }
 
-AVX2 static size_t change_avx2(float *change, const float *v, float gain, bool zeros, const float (*edit)[2], const uint16_t *deal, size_t count, float *sum,
-                               size_t *fixed)
+AVX2 static size_t change_avx2(float *change, const float *v, float gain, bool zeros, const float (*edit)[2], const uint16_t *deal, size_t count,
+                               float *sum, size_t *fixed)
 {
     size_t i = 0;
     __m256 all = _mm256_setzero_ps();

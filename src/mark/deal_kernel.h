@@ -14,10 +14,7 @@ typedef struct wmk_factor {
     bool each; /* every weight of the block has its own: value goes on through all runs */
 } wmk_factor;
 /* The factor of what begins at weight k of a block; without `each` k is where a run begins, or of the block's only run. */
-static inline wmk_factor wmk_factor_from(wmk_factor factor, size_t k)
-{
-    return factor.each ? (wmk_factor){factor.value + k, false, true} : factor;
-}
+static inline wmk_factor wmk_factor_from(wmk_factor factor, size_t k) { return factor.each ? (wmk_factor){factor.value + k, false, true} : factor; }
 
 /* sum[deal[i] / 2] += {v, v^2} with v = w[i] inverse[i], in order of i. sum [2 T] */
 void wmk_deal_row(double (*sum)[2], const double *w, wmk_factor inverse, const uint16_t *deal, size_t count);

@@ -10,15 +10,13 @@ _Static_assert(WMK_SUBKEY_BYTES == crypto_stream_chacha20_KEYBYTES, "key size of
 
 wmk_status wmk_sodium_ready(void) { return sodium_init() < 0 ? wmk_fail(WMK_ERROR_SYSTEM, "the system gives no random bytes") : WMK_OK; }
 
-void wmk_key_root(uint8_t root[WMK_SUBKEY_BYTES], const uint8_t seed[WMK_SEED_BYTES],
-                  const uint8_t id[WMK_KEY_ID_BYTES])
+void wmk_key_root(uint8_t root[WMK_SUBKEY_BYTES], const uint8_t seed[WMK_SEED_BYTES], const uint8_t id[WMK_KEY_ID_BYTES])
 {
     static const uint8_t salt[crypto_generichash_blake2b_SALTBYTES];
     static const uint8_t personal[] = "weightmark mark2";
     _Static_assert(sizeof personal - 1 == crypto_generichash_blake2b_PERSONALBYTES, "personalisation");
     /* fails only for lengths out of range */
-    crypto_generichash_blake2b_salt_personal(root, WMK_SUBKEY_BYTES, id, WMK_KEY_ID_BYTES, seed, WMK_SEED_BYTES, salt,
-                                             personal);
+    crypto_generichash_blake2b_salt_personal(root, WMK_SUBKEY_BYTES, id, WMK_KEY_ID_BYTES, seed, WMK_SEED_BYTES, salt, personal);
 }
 
 void wmk_subkey(uint8_t subkey[WMK_SUBKEY_BYTES], uint64_t number, const uint8_t root[WMK_SUBKEY_BYTES])

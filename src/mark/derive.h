@@ -15,8 +15,7 @@
 wmk_status wmk_sodium_ready(void);
 
 /* What all sub-keys of a key follow from: it depends on every part of the key through its id. */
-void wmk_key_root(uint8_t root[WMK_SUBKEY_BYTES], const uint8_t seed[WMK_SEED_BYTES],
-                  const uint8_t id[WMK_KEY_ID_BYTES]);
+void wmk_key_root(uint8_t root[WMK_SUBKEY_BYTES], const uint8_t seed[WMK_SEED_BYTES], const uint8_t id[WMK_KEY_ID_BYTES]);
 void wmk_subkey(uint8_t subkey[WMK_SUBKEY_BYTES], uint64_t number, const uint8_t root[WMK_SUBKEY_BYTES]);
 
 /* out[0, bytes): the key stream (ChaCha20 with 64-bit nonce and 64-bit block counter) of `nonce` from block number `block` on. */

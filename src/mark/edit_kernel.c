@@ -102,8 +102,7 @@ AVX2 static void apply_avx2(unsigned char *to, const unsigned char *from, float 
         _mm256_storeu_si256((__m256i *)(void *)(to + 2 * i), halves);
     }
     double rest = 0, rest_apart = 0;
-    if (i < count)
-        apply_plain(to + 2 * i, from + 2 * i, rms, each != NULL ? each + i : NULL, change + i, by, count - i, &rest_apart, &rest);
+    if (i < count) apply_plain(to + 2 * i, from + 2 * i, rms, each != NULL ? each + i : NULL, change + i, by, count - i, &rest_apart, &rest);
     *squares += all_of(square[0], square[1], square[2], square[3]) + rest;
     *distance += all_of(apart[0], apart[1], _mm256_setzero_pd(), _mm256_setzero_pd()) + rest_apart;
 }

@@ -55,8 +55,9 @@ bool wmk_embed_raise(wmk_embedding *e, const double *score, int round, double *l
 typedef struct held {
     wmk_embedding *e;
     double *w0, *w; /* [m] */
-    double *share;  /* carrier mean, unless zeros are filled: [m] what a change of 1 in w is for each of the weights that can change; 0: there is none */
-    uint16_t *row;  /* [m] where rows share no column */
+    double
+        *share; /* carrier mean, unless zeros are filled: [m] what a change of 1 in w is for each of the weights that can change; 0: there is none */
+    uint16_t *row; /* [m] where rows share no column */
     int8_t *sign;
     wmk_dual dual;
 } held;

@@ -63,7 +63,8 @@ static void visit_count(void *payload, uint32_t chunk, const wmk_block *block)
 {
     const stream *s = payload;
     for (size_t k = 0, at = 0; k < block->strips; k++, at += block->length)
-        wmk_deal_count(s->count + chunk * s->deals, block->value + at, wmk_factor_from(block->inverse, at), s->zeros, block->deal + at, block->length);
+        wmk_deal_count(s->count + chunk * s->deals, block->value + at, wmk_factor_from(block->inverse, at), s->zeros, block->deal + at,
+                       block->length);
     s->squares[chunk] += wmk_squares_f64(block->value, block->strips * block->length);
 }
 
@@ -184,8 +185,8 @@ static void edit_direct(const stream *s, const wmk_block *block, size_t k, size_
     bool each = block->channels.factor != NULL;
     wmk_edit_divide_bf16(block->v, from, (float)*block->inverse.value, each ? block->channels.f32 + k : NULL, count);
     float by = find_change(s, block, k, count, s->balanced);
-    wmk_edit_apply_bf16(wmk_block_target(block, k), from, (float)*block->rms.value, each ? block->channels.rms_f32 + k : NULL, block->change, by, count,
-                        changed, squares);
+    wmk_edit_apply_bf16(wmk_block_target(block, k), from, (float)*block->rms.value, each ? block->channels.rms_f32 + k : NULL, block->change, by,
+                        count, changed, squares);
 }
 
 /* Adds the rows' sums of a filter that was stored. */
@@ -371,13 +372,9 @@ static wmk_status write_tiles(stream *s)
     if (s->shared) traffic.apart = NULL; /* they are read from the outputs */
     memset(s->sum, 0, s->chunks * s->deals * sizeof *s->sum);
     memset(s->written, 0, s->chunks * sizeof *s->written);
-    return wmk_tiles_walk(s->e->key, &s->e->vector,
-                          &(wmk_walk){.visit = visit_edit,
-                                      .payload = s,
-                                      .rooms = true,
-                                      .outputs = s->e->outputs,
-                                      .in_turn = s->shared,
-                                      .traffic = &traffic});
+    return wmk_tiles_walk(
+        s->e->key, &s->e->vector,
+        &(wmk_walk){.visit = visit_edit, .payload = s, .rooms = true, .outputs = s->e->outputs, .in_turn = s->shared, .traffic = &traffic});
 }
 
 /* ---- reading back ---- */
@@ -504,9 +501,12 @@ static wmk_status find_shared(const wmk_embedding *e, bool *shared)
 
 static wmk_status make_stream(stream *s, wmk_embedding *e)
 {
-    *s =
-        (stream){.e = e, .T = e->key->T, .deals = 2 * (size_t)e->key->T, .chunks = wmk_tiles_chunks(&e->vector), .balanced = !e->options->unbalanced,
-                 .zeros = e->options->fill_zeros};
+    *s = (stream){.e = e,
+                  .T = e->key->T,
+                  .deals = 2 * (size_t)e->key->T,
+                  .chunks = wmk_tiles_chunks(&e->vector),
+                  .balanced = !e->options->unbalanced,
+                  .zeros = e->options->fill_zeros};
     for (size_t t = 0; t < e->vector.count; t++) {
         if (e->views[t].codec != NULL) s->codecs = true;
         if (!wmk_cut_can_write(&e->vector.place[t], &e->views[t])) return wmk_embed_not_written(e, t);

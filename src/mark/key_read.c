@@ -399,7 +399,4 @@ wmk_status wmk_key_public_read(wmk_key_public *out, const char *path)
     return status;
 }
 
-void wmk_key_public_free(wmk_key_public *key)
-{
-    wmk_secret_free(key->text);
-}
+void wmk_key_public_free(wmk_key_public *key) { wmk_secret_free(key->text); }

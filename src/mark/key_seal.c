@@ -42,8 +42,8 @@ static void use_box(void *argument)
     if (c->status != WMK_OK) return;
     if (c->box != NULL)
         crypto_aead_xchacha20poly1305_ietf_encrypt(c->box, NULL, c->seed, WMK_SEED_BYTES, c->id, WMK_KEY_ID_BYTES, NULL, seal->nonce, key);
-    else if (crypto_aead_xchacha20poly1305_ietf_decrypt(c->opened, NULL, NULL, seal->box, sizeof seal->box, c->id, WMK_KEY_ID_BYTES,
-                                                        seal->nonce, key) != 0)
+    else if (crypto_aead_xchacha20poly1305_ietf_decrypt(c->opened, NULL, NULL, seal->box, sizeof seal->box, c->id, WMK_KEY_ID_BYTES, seal->nonce,
+                                                        key) != 0)
         c->status = wmk_fail(WMK_ERROR_SECRET, "wrong passphrase, or the sealed key was altered");
 }
 

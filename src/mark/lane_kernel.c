@@ -40,10 +40,7 @@ AVX2 static void lanes_avx2(const int16_t *e, size_t stride, const int16_t *a, s
 {
     lanes_body(e, stride, a, rows, most, below);
 }
-AVX2 static void row_avx2(const int16_t *e, const int16_t *b, size_t count, int16_t most, size_t *below)
-{
-    row_body(e, b, count, most, below);
-}
+AVX2 static void row_avx2(const int16_t *e, const int16_t *b, size_t count, int16_t most, size_t *below) { row_body(e, b, count, most, below); }
 #define WIDE __builtin_cpu_supports("avx2")
 #else
 #define WIDE 0
@@ -51,8 +48,7 @@ AVX2 static void row_avx2(const int16_t *e, const int16_t *b, size_t count, int1
 #define row_avx2 row_body
 #endif
 
-void wmk_count_lanes(const int16_t *e, size_t stride, const int16_t *a, size_t rows, const int16_t most[WMK_LANES],
-                     int16_t below[WMK_LANES])
+void wmk_count_lanes(const int16_t *e, size_t stride, const int16_t *a, size_t rows, const int16_t most[WMK_LANES], int16_t below[WMK_LANES])
 {
     if (WIDE)
         lanes_avx2(e, stride, a, rows, most, below);

@@ -13,10 +13,10 @@
 #include "mark/derive.h"
 #include "mark/key.h"
 
-#define LEAF 65536                        /* values per leaf */
-#define PIECE 1024                        /* values converted at a time */
-#define GROUP 512                         /* leaves after which a reader is told */
-#define TABLE_MAX ((uint64_t)1 << 24)     /* positions of a filter that are looked up in a table */
+#define LEAF 65536                    /* values per leaf */
+#define PIECE 1024                    /* values converted at a time */
+#define GROUP 512                     /* leaves after which a reader is told */
+#define TABLE_MAX ((uint64_t)1 << 24) /* positions of a filter that are looked up in a table */
 #define DIGEST_BYTES WMK_ORIGINAL_BYTES
 
 /* The types that a leaf can be hashed in, narrowest first; the index is the leaf's first byte. */
@@ -126,8 +126,7 @@ static void hash_leaf(uint8_t digest[DIGEST_BYTES], const sequence *s, uint64_t 
     crypto_generichash_blake2b_final(&hash, digest, DIGEST_BYTES);
 }
 
-static wmk_status hash_target(crypto_generichash_blake2b_state *all, const wmk_tensor_view *view, const wmk_place *place,
-                              const wmk_traffic *traffic)
+static wmk_status hash_target(crypto_generichash_blake2b_state *all, const wmk_tensor_view *view, const wmk_place *place, const wmk_traffic *traffic)
 {
     sequence s;
     uint8_t(*digest)[DIGEST_BYTES] = NULL;
@@ -151,21 +150,18 @@ static wmk_status hash_target(crypto_generichash_blake2b_state *all, const wmk_t
     return status;
 }
 
-wmk_status wmk_views_original(uint8_t original[WMK_ORIGINAL_BYTES], const wmk_key *key, const wmk_tensor_view *views,
-                              const wmk_traffic *traffic)
+wmk_status wmk_views_original(uint8_t original[WMK_ORIGINAL_BYTES], const wmk_key *key, const wmk_tensor_view *views, const wmk_traffic *traffic)
 {
     wmk_place *place = NULL;
     crypto_generichash_blake2b_state all;
     WMK_TRY(wmk_sodium_ready());
     for (size_t t = 0; t < key->target_count; t++)
         if (!views[t].data)
-            return wmk_fail(WMK_ERROR_MISSING, "tensor %s is missing: the digest of the original needs all targets",
-                            wmk_view_name(key, views, t));
+            return wmk_fail(WMK_ERROR_MISSING, "tensor %s is missing: the digest of the original needs all targets", wmk_view_name(key, views, t));
     WMK_TRY(wmk_alloc(&place, key->target_count, sizeof *place));
     wmk_status status = wmk_places_make(place, key, views, NULL, NULL);
     hash_begin(&all, "weightmark orig2");
-    for (size_t t = 0; status == WMK_OK && t < key->target_count; t++)
-        status = hash_target(&all, &views[t], &place[t], traffic);
+    for (size_t t = 0; status == WMK_OK && t < key->target_count; t++) status = hash_target(&all, &views[t], &place[t], traffic);
     crypto_generichash_blake2b_final(&all, original, WMK_ORIGINAL_BYTES);
     free(place);
     return status;

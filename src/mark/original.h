@@ -5,7 +5,6 @@
 #include "mark/carrier.h"
 
 /* wmk_mark_original; traffic may be NULL. */
-wmk_status wmk_views_original(uint8_t original[WMK_ORIGINAL_BYTES], const wmk_key *key, const wmk_tensor_view *views,
-                              const wmk_traffic *traffic);
+wmk_status wmk_views_original(uint8_t original[WMK_ORIGINAL_BYTES], const wmk_key *key, const wmk_tensor_view *views, const wmk_traffic *traffic);
 
 #endif

@@ -16,16 +16,16 @@ struct wmk_regularizer {
     wmk_tensor_view *views; /* [count] */
     wmk_place *place;       /* [count]; target t's slots begin at place[t].column */
     uint64_t m;
-    uint8_t *b;                       /* [T] */
-    double *w;                        /* [m] */
-    double *diff_w;                   /* [m] dE_R/dw */
-    float *diff_mean;                 /* [m] what every filter's gradient gets; carrier mean */
-    double *squares;                  /* [filters] carriers weights and balanced; balanced: RMS */
-    struct wmk_balanced_target {      /* [count] carrier balanced, else NULL */
-        wmk_balance *balance;         /* NULL: the target is read as carrier weights */
-        double *channel;              /* [channels] */
-        uint32_t *channel_of;         /* [per_filter] of a position in the view's order */
-        double *factor;               /* [per_filter] of that channel */
+    uint8_t *b;                  /* [T] */
+    double *w;                   /* [m] */
+    double *diff_w;              /* [m] dE_R/dw */
+    float *diff_mean;            /* [m] what every filter's gradient gets; carrier mean */
+    double *squares;             /* [filters] carriers weights and balanced; balanced: RMS */
+    struct wmk_balanced_target { /* [count] carrier balanced, else NULL */
+        wmk_balance *balance;    /* NULL: the target is read as carrier weights */
+        double *channel;         /* [channels] */
+        uint32_t *channel_of;    /* [per_filter] of a position in the view's order */
+        double *factor;          /* [per_filter] of that channel */
     } * balanced;
     double *inverse;                  /* mean: [count], weights: [filters]; 1 / RMS, or 1 */
     double *y, *length, *coefficient; /* [T] X_j . w; ||w restricted||, 1 when raw; dE_R / d(X_j . w) */

@@ -234,7 +234,8 @@ static void add_weights(wmk_regularizer *r, size_t t, float *gradient)
 #pragma omp parallel for schedule(static) if (place->outer * place->filters > LARGE)
         for (uint64_t u = 0; u < place->outer; u++) {
             double by = factor != NULL ? factor[u] : 1;
-            for (uint64_t f = 0; f < place->filters; f++) gradient[u * place->filters + f] += (float)(diff[u * place->filters + f] * (inverse[f] * by));
+            for (uint64_t f = 0; f < place->filters; f++)
+                gradient[u * place->filters + f] += (float)(diff[u * place->filters + f] * (inverse[f] * by));
         }
         return;
     }

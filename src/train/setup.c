@@ -137,8 +137,8 @@ static wmk_status make_identity(wmk_run *run)
                                    (unsigned long long)o->batch, o->rate, o->schedule, o->momentum, o->weight_decay),
                  done);
     WMK_TRY_GOTO(status,
-                 wmk_buffer_printf(&text, "augmentation=%d\nlambda=%.17g\nkappa=%.17g\nprecision=%d\nseed=%llu\n", (int)o->augmentation, o->lambda, o->kappa,
-                                   (int)o->precision, (unsigned long long)o->seed),
+                 wmk_buffer_printf(&text, "augmentation=%d\nlambda=%.17g\nkappa=%.17g\nprecision=%d\nseed=%llu\n", (int)o->augmentation, o->lambda,
+                                   o->kappa, (int)o->precision, (unsigned long long)o->seed),
                  done);
     for (size_t i = 0; i < o->key_count; i++) {
         char id[WMK_KEY_ID_CHARS + 1];

@@ -33,8 +33,7 @@ static inline void write_q8(const wmk_tensor_view *view, void *data, uint64_t el
         uint16_t half = wmk_f64_to_f16(largest / 127);
         double scale = wmk_f16_to_f32(half);
         memcpy(block, &half, 2);
-        for (int i = 0; i < 32; i++)
-            block[2 + i] = (unsigned char)(int8_t)fmax(-127, fmin(127, scale > 0 ? nearbyint(from[i] / scale) : 0));
+        for (int i = 0; i < 32; i++) block[2 + i] = (unsigned char)(int8_t)fmax(-127, fmin(127, scale > 0 ? nearbyint(from[i] / scale) : 0));
     }
 }
 static const wmk_codec q8 = {"q8_0", read_q8, write_q8, 32};
@@ -78,8 +77,8 @@ typedef struct embed_run {
     wmk_embed_options options;
     bool in_place;
     wmk_embed_summary summary;
-    unsigned char *before[NAIVE_MAX];      /* the bytes of the views */
-    void *out[NAIVE_MAX];                  /* and of what was stored */
+    unsigned char *before[NAIVE_MAX];        /* the bytes of the views */
+    void *out[NAIVE_MAX];                    /* and of what was stored */
     double *old[NAIVE_MAX], *new[NAIVE_MAX]; /* values in the order of naive_tensor.value */
 } embed_run;
 
@@ -88,9 +87,8 @@ static inline const char *embed_words(const embed_run *r)
     static char words[160];
     const wmk_tensor_view *view = &r->set->view[0];
     snprintf(words, sizeof words, "%s/%s, %s %s ..., %zu tensors%s%s", wmk_scheme_name(wmk_key_scheme(r->key)),
-             wmk_carrier_name(wmk_key_carrier(r->key)), view->layout,
-             view->codec != NULL ? view->codec->name : wmk_dtype_name(view->dtype), r->set->count,
-             r->options.fill_zeros ? ", zeros filled" : "", r->options.unbalanced ? ", unbalanced" : "");
+             wmk_carrier_name(wmk_key_carrier(r->key)), view->layout, view->codec != NULL ? view->codec->name : wmk_dtype_name(view->dtype),
+             r->set->count, r->options.fill_zeros ? ", zeros filled" : "", r->options.unbalanced ? ", unbalanced" : "");
     return words;
 }
 

@@ -25,18 +25,12 @@
 
 /* tries against format 1, tries in the short run, least bits against format 1 */
 const forger_lever forger_levers[] = {
-    {"padding", forger_play_padding, 4, 3000, 300, false,
-     "sizes of missing targets before each vector"},
-    {"padding-matrices", forger_play_padding_matrices, 3, 20, 150, false,
-     "the same before each square matrix"},
-    {"sizes", forger_play_sizes, 4, 3000, 300, false,
-     "the vectors' sizes in the key, larger than in the file"},
-    {"order", forger_play_order, 4, 4000, 100, false,
-     "order of the vectors, optimal by assignment"},
-    {"order-matrices", forger_play_order_matrices, 3, 20, 40, false,
-     "order of the square matrices, optimal by assignment"},
-    {"greedy", forger_play_greedy, 3, 20, 60, false,
-     "matrices in greedy order, vectors between them as padding"},
+    {"padding", forger_play_padding, 4, 3000, 300, false, "sizes of missing targets before each vector"},
+    {"padding-matrices", forger_play_padding_matrices, 3, 20, 150, false, "the same before each square matrix"},
+    {"sizes", forger_play_sizes, 4, 3000, 300, false, "the vectors' sizes in the key, larger than in the file"},
+    {"order", forger_play_order, 4, 4000, 100, false, "order of the vectors, optimal by assignment"},
+    {"order-matrices", forger_play_order_matrices, 3, 20, 40, false, "order of the square matrices, optimal by assignment"},
+    {"greedy", forger_play_greedy, 3, 20, 60, false, "matrices in greedy order, vectors between them as padding"},
     {"swaps", forger_play_swaps, 10000, 6000, 60, false, "order of the vectors, by swaps of two"},
     {"layouts", forger_play_layouts, 4, 4000, 0, false, "letters of the axes of each tensor"},
     {"bits", forger_play_bits, 1000, 1000, 0, false, "T and the scheme"},
@@ -45,15 +39,12 @@ const forger_lever forger_levers[] = {
     {"original", forger_play_original, 1 << 16, 1 << 20, 0, false, "the 32 bytes of `original`"},
     {"names", forger_play_names, 1 << 16, 1 << 20, 0, false, "the name of a missing target"},
     {"axes", forger_play_axes, 1 << 16, 1 << 19, 0, false, "axes of size 1"},
-    {"map", forger_play_map, 1, 2, 8, false,
-     "an honest key, tensors of one shape exchanged by a map"},
-    {"any-tensor", forger_play_any_tensor, 2, 6, 5, false,
-     "an honest key of 1000 targets, any tensor"},
+    {"map", forger_play_map, 1, 2, 8, false, "an honest key, tensors of one shape exchanged by a map"},
+    {"any-tensor", forger_play_any_tensor, 2, 6, 5, false, "an honest key of 1000 targets, any tensor"},
     {"pairs", forger_play_pairs, 2, 8, 0, false, "the best of 16 models by 16 honest keys"},
     {"aligned-by-original", forger_play_aligned_by_original, 1, 100, 0, false,
      "an honest key; units aligned to the original in its id by weights alone"},
-    {"aligned-by-key", forger_play_aligned_by_key, 1, 1, 1000, true,
-     "an honest key; units of the file ordered by the key"},
+    {"aligned-by-key", forger_play_aligned_by_key, 1, 1, 1000, true, "an honest key; units of the file ordered by the key"},
 };
 const size_t forger_lever_count = sizeof forger_levers / sizeof forger_levers[0];
 
@@ -88,10 +79,7 @@ void forger_fail(forger *f, const char *format, ...)
     f->failures++;
 }
 
-double forger_excess(const forger *f)
-{
-    return f->best.evidence_bits - log2((double)(f->tries > 0 ? f->tries : 1));
-}
+double forger_excess(const forger *f) { return f->best.evidence_bits - log2((double)(f->tries > 0 ? f->tries : 1)); }
 
 /* A search that is over the limit goes on for some time: luck then stays behind log2(tries), and
  * what is more than luck does not. */
@@ -140,13 +128,9 @@ static void judge_row(forger *f, const row *r)
 {
     bool library = f->format == FORGER_LIBRARY, open = f->lever->open;
     if (!library && r->unpaid < f->lever->least)
-        forger_fail(f, "%.1f bits, it is known to give %.0f: the attack is not what it was",
-                    r->unpaid, f->lever->least);
-    if (library && open && r->unpaid < f->lever->least)
-        forger_fail(f, "%.1f bits: is a file that is ordered by the key seen now?", r->unpaid);
-    if (library && !open && r->excess > LIMIT_BITS)
-        forger_fail(f, "%.1f bits beyond log2(tries), at most %.0f may be luck", r->excess,
-                    LIMIT_BITS);
+        forger_fail(f, "%.1f bits, it is known to give %.0f: the attack is not what it was", r->unpaid, f->lever->least);
+    if (library && open && r->unpaid < f->lever->least) forger_fail(f, "%.1f bits: is a file that is ordered by the key seen now?", r->unpaid);
+    if (library && !open && r->excess > LIMIT_BITS) forger_fail(f, "%.1f bits beyond log2(tries), at most %.0f may be luck", r->excess, LIMIT_BITS);
 }
 
 /* Of its name (FNV-1a), so that a lever's tries do not depend on which others there are. */
@@ -178,9 +162,8 @@ static row play_lever(forger *f)
 
 static void print_row(const forger *f, const row *r)
 {
-    printf("%-20s %d %8.1f %10.0f %9.0f %7.1f %9.1f %9.1f %8.1f%s\n", f->lever->name,
-           (int)f->format, r->seconds, r->tries, r->tries / r->seconds, r->log2_tries, r->unpaid,
-           r->bits, r->excess, f->lever->open ? "  see below" : "");
+    printf("%-20s %d %8.1f %10.0f %9.0f %7.1f %9.1f %9.1f %8.1f%s\n", f->lever->name, (int)f->format, r->seconds, r->tries, r->tries / r->seconds,
+           r->log2_tries, r->unpaid, r->bits, r->excess, f->lever->open ? "  see below" : "");
     fflush(stdout);
 }
 
@@ -194,10 +177,9 @@ static FILE *open_file(const char *path, const char *mode)
 static void append_row(const char *path, const forger *f, const row *r)
 {
     FILE *file = open_file(path, "a");
-    if (ftell(file) == 0)
-        fprintf(file, "lever,format,seconds,tries,log2_tries,best_bits,excess,unpaid_bits\n");
-    fprintf(file, "%s,%d,%.2f,%.0f,%.2f,%.2f,%.2f,%.2f\n", f->lever->name, (int)f->format,
-            r->seconds, r->tries, r->log2_tries, r->bits, r->excess, r->unpaid);
+    if (ftell(file) == 0) fprintf(file, "lever,format,seconds,tries,log2_tries,best_bits,excess,unpaid_bits\n");
+    fprintf(file, "%s,%d,%.2f,%.0f,%.2f,%.2f,%.2f,%.2f\n", f->lever->name, (int)f->format, r->seconds, r->tries, r->log2_tries, r->bits, r->excess,
+            r->unpaid);
     if (fclose(file) != 0) forger_stop("cannot write to", path);
 }
 
@@ -209,29 +191,27 @@ static bool find_row(row *out, const char *path, const char *lever, forger_forma
     bool found = false;
     while (file != NULL && !found && fgets(line, sizeof line, file) != NULL) {
         int number;
-        found =
-            sscanf(line, "%63[^,],%d,%lf,%lf,%lf,%lf,%lf,%lf", name, &number, &out->seconds,
-                   &out->tries, &out->log2_tries, &out->bits, &out->excess, &out->unpaid) == 8 &&
-            strcmp(name, lever) == 0 && number == (int)format;
+        found = sscanf(line, "%63[^,],%d,%lf,%lf,%lf,%lf,%lf,%lf", name, &number, &out->seconds, &out->tries, &out->log2_tries, &out->bits,
+                       &out->excess, &out->unpaid) == 8 &&
+                strcmp(name, lever) == 0 && number == (int)format;
     }
     if (file != NULL) fclose(file);
     return found;
 }
 
-static const char markdown_head[] =
-    "# A forger's table\n\n"
-    "Made by `tests/mark/forger.c` from `forger.csv`: a forger with the source looks for a key "
-    "that "
-    "reads a mark in a\nmodel which nobody marked. Against format 1, where X and b followed from "
-    "the "
-    "seed alone, each lever shows\nwhat it can do. Against the library every choice draws all of X "
-    "and b anew, so that evidence is about\nlog2(tries). Where p is exact, luck alone gives 3 bits "
-    "more in one of 16 searches; a search that is over 3 bits goes\non for up to four times as "
-    "long. Bits before payment do not count what `tries` in the verdict takes away.\n\n"
-    "| lever | what is chosen | format 1: bits before payment | tries | the library: seconds | "
-    "tries "
-    "| log2(tries) | bits before payment | bits | excess |\n"
-    "|---|---|---|---|---|---|---|---|---|---|\n";
+static const char markdown_head[] = "# A forger's table\n\n"
+                                    "Made by `tests/mark/forger.c` from `forger.csv`: a forger with the source looks for a key "
+                                    "that "
+                                    "reads a mark in a\nmodel which nobody marked. Against format 1, where X and b followed from "
+                                    "the "
+                                    "seed alone, each lever shows\nwhat it can do. Against the library every choice draws all of X "
+                                    "and b anew, so that evidence is about\nlog2(tries). Where p is exact, luck alone gives 3 bits "
+                                    "more in one of 16 searches; a search that is over 3 bits goes\non for up to four times as "
+                                    "long. Bits before payment do not count what `tries` in the verdict takes away.\n\n"
+                                    "| lever | what is chosen | format 1: bits before payment | tries | the library: seconds | "
+                                    "tries "
+                                    "| log2(tries) | bits before payment | bits | excess |\n"
+                                    "|---|---|---|---|---|---|---|---|---|---|\n";
 
 static const char markdown_foot[] = "\n(*) The library cannot see that a file was put into an "
                                     "order that suits a key. What protects "
@@ -248,9 +228,8 @@ static void write_markdown(const char *path, const char *csv)
         row one, two;
         if (!find_row(&one, csv, lever->name, FORGER_FORMAT_1)) continue;
         if (!find_row(&two, csv, lever->name, FORGER_LIBRARY)) continue;
-        fprintf(file, "| %s | %s | %.1f | %.0f | %.0f | %.0f | %.1f | %.1f | %.1f | %.1f%s |\n",
-                lever->name, lever->what, one.unpaid, one.tries, two.seconds, two.tries,
-                two.log2_tries, two.unpaid, two.bits, two.excess, lever->open ? " (*)" : "");
+        fprintf(file, "| %s | %s | %.1f | %.0f | %.0f | %.0f | %.1f | %.1f | %.1f | %.1f%s |\n", lever->name, lever->what, one.unpaid, one.tries,
+                two.seconds, two.tries, two.log2_tries, two.unpaid, two.bits, two.excess, lever->open ? " (*)" : "");
     }
     fputs(markdown_foot, file);
     if (fclose(file) != 0) forger_stop("cannot write to", path);
@@ -285,8 +264,7 @@ static void play_row(forger *f, const char *csv)
 
 static void play_all(forger *f, const settings *s)
 {
-    printf("%-20s %s %8s %10s %9s %7s %9s %9s %8s\n", "lever", "f", "seconds", "tries", "tries/s",
-           "log2", "unpaid", "bits", "excess");
+    printf("%-20s %s %8s %10s %9s %7s %9s %9s %8s\n", "lever", "f", "seconds", "tries", "tries/s", "log2", "unpaid", "bits", "excess");
     for (size_t i = 0; i < forger_lever_count; i++) {
         f->lever = &forger_levers[i];
         if (!is_chosen(s, f->lever->name)) continue;
@@ -307,16 +285,14 @@ static void usage(void)
 {
     fprintf(stderr, "usage: forger [--model FILE] [--lever NAME]... [--minutes N] [--csv FILE "
                     "[--markdown FILE]]\nlevers:\n");
-    for (size_t i = 0; i < forger_lever_count; i++)
-        fprintf(stderr, "  %-20s %s\n", forger_levers[i].name, forger_levers[i].what);
+    for (size_t i = 0; i < forger_lever_count; i++) fprintf(stderr, "  %-20s %s\n", forger_levers[i].name, forger_levers[i].what);
     exit(2);
 }
 
 static bool is_lever(const char *name)
 {
     bool found = false;
-    for (size_t i = 0; i < forger_lever_count; i++)
-        found |= strcmp(forger_levers[i].name, name) == 0;
+    for (size_t i = 0; i < forger_lever_count; i++) found |= strcmp(forger_levers[i].name, name) == 0;
     return found;
 }
 

@@ -107,8 +107,7 @@ void forger_victim_close(forger_victim *victim);
 /* The columns of a tensor, [size]; borrowed. */
 const float *forger_columns(forger_victim *victim, size_t tensor, forger_form form);
 /* The same of weights elsewhere: value [rows][columns]; rank 1 or 2. */
-void forger_columns_of(float *w, const float *value, uint64_t rows, uint64_t columns, uint32_t rank,
-                       forger_form form);
+void forger_columns_of(float *w, const float *value, uint64_t rows, uint64_t columns, uint32_t rank, forger_form form);
 /* found [FORGER_ITEMS_MAX] = the tensors of so many rows and columns, in file order; their count.
  * */
 size_t forger_select(const forger_victim *victim, uint64_t rows, uint64_t columns, size_t *found);
@@ -123,8 +122,7 @@ void forger_plan_add_absent(forger_plan *plan, uint64_t columns);
 wmk_key *forger_key(const forger *f, const forger_plan *plan);
 wmk_key *forger_key_of(const forger *f, const wmk_key_options *options);
 /* views [plan->count] of the victim's tensors, those that are absent without data. */
-void forger_views(const forger *f, const forger_plan *plan, const wmk_key *key,
-                  wmk_tensor_view *views);
+void forger_views(const forger *f, const forger_plan *plan, const wmk_key *key, wmk_tensor_view *views);
 /* Reads the plan's key from the victim, takes what it gives, and returns the evidence bits. What
  * one bit of scheme random gives is computed by the formula, and read by the library where it is
  * the best so far. */
@@ -136,8 +134,7 @@ void forger_confirm(forger *f);
 typedef struct forger_sum {
     double dot, squares;
 } forger_sum;
-void forger_dot_add(forger_sum *sum, const wmk_key *key, uint64_t column, const float *w,
-                    size_t count);
+void forger_dot_add(forger_sum *sum, const wmk_key *key, uint64_t column, const float *w, size_t count);
 double forger_bits_of_z(double z); /* -log2 of 2 Q(z), at least 0 */
 
 /* e [count]: what a column adds to z sqrt(M) per unit of w. Scheme partition, or random with T = 1.

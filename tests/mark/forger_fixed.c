@@ -17,8 +17,8 @@ static const shape map_shapes[] = {{384, 384}, {1536, 384}, {384, 1536}};
 enum { MAP_SHAPES = sizeof map_shapes / sizeof map_shapes[0] };
 
 /* Lines for the tensors found [n], which are the plan's targets from `first` on. */
-static void map_shape(forger *f, const wmk_key *key, const forger_plan *plan, size_t first,
-                      const size_t *found, size_t n, wmk_rename *map, size_t *lines)
+static void map_shape(forger *f, const wmk_key *key, const forger_plan *plan, size_t first, const size_t *found, size_t n, wmk_rename *map,
+                      size_t *lines)
 {
     uint64_t column = 0;
     for (size_t i = 0; i < first; i++) column += plan->item[i].size;
@@ -26,14 +26,11 @@ static void map_shape(forger *f, const wmk_key *key, const forger_plan *plan, si
     float *e = malloc(size * sizeof *e), *gain = malloc(n * n * sizeof *gain);
     for (size_t k = 0; k < n; k++, column += size) {
         forger_gains(key, column, size, e);
-        for (size_t i = 0; i < n; i++)
-            gain[k * n + i] =
-                (float)forger_dot(e, forger_columns(&f->victim, found[i], FORGER_PLAIN), size);
+        for (size_t i = 0; i < n; i++) gain[k * n + i] = (float)forger_dot(e, forger_columns(&f->victim, found[i], FORGER_PLAIN), size);
     }
     forger_assign(to, gain, n);
     for (size_t k = 0; k < n; k++)
-        map[(*lines)++] = (wmk_rename){wmk_key_target(key, first + k)->name,
-                                       f->victim.tensor[found[to[k]]].in_file->view.name, 0};
+        map[(*lines)++] = (wmk_rename){wmk_key_target(key, first + k)->name, f->victim.tensor[found[to[k]]].in_file->view.name, 0};
     free(e);
     free(gain);
 }
@@ -51,8 +48,7 @@ void forger_play_map(forger *f)
             for (size_t i = 0; i < n[s]; i++) forger_plan_add(f, &plan, found[s][i], FORGER_PLAIN);
         }
         wmk_key *key = forger_key(f, &plan);
-        for (size_t s = 0; s < MAP_SHAPES; first += n[s++])
-            map_shape(f, key, &plan, first, found[s], n[s], map, &lines);
+        for (size_t s = 0; s < MAP_SHAPES; first += n[s++]) map_shape(f, key, &plan, first, found[s], n[s], map, &lines);
         wmk_verify_options options = WMK_VERIFY_OPTIONS_INIT;
         wmk_verification seen;
         options.map = map;
@@ -144,8 +140,7 @@ void forger_play_pairs(forger *f)
             for (size_t i = 0; i < n; i++) forger_plan_add(f, &plan, found[i], FORGER_PLAIN);
             keys[k] = forger_key(f, &plan);
         }
-        forger_must(wmk_model_verify_many(paths, MODELS, (const wmk_key *const *)keys, KEYS,
-                                          &options, take_best, &best));
+        forger_must(wmk_model_verify_many(paths, MODELS, (const wmk_key *const *)keys, KEYS, &options, take_best, &best));
         for (int k = 0; k < KEYS; k++) wmk_key_free(keys[k]);
         forger_take(f, &best, NULL);
     }
@@ -272,15 +267,12 @@ static void reorder_units(layers *of, size_t l, const float *wanted)
     size_t place[UNITS];
     features_of(have, of, l);
     for (size_t u = 0; u < UNITS; u++)
-        for (size_t p = 0; p < UNITS; p++)
-            gain[u * UNITS + p] =
-                (float)forger_dot(have + u * FEATURES, wanted + p * FEATURES, FEATURES);
+        for (size_t p = 0; p < UNITS; p++) gain[u * UNITS + p] = (float)forger_dot(have + u * FEATURES, wanted + p * FEATURES, FEATURES);
     forger_assign(place, gain, UNITS);
     layers moved = layers_begin(1);
     for (size_t u = 0; u < UNITS; u++) {
         memcpy(moved.in[0] + place[u] * WIDTH, of->in[l] + u * WIDTH, WIDTH * sizeof(float));
-        for (size_t o = 0; o < WIDTH; o++)
-            moved.out[0][o * UNITS + place[u]] = of->out[l][o * UNITS + u];
+        for (size_t o = 0; o < WIDTH; o++) moved.out[0][o * UNITS + place[u]] = of->out[l][o * UNITS + u];
     }
     free(of->in[l]);
     free(of->out[l]);
@@ -319,8 +311,7 @@ void forger_play_aligned_by_key(forger *f)
 }
 
 /* The digest of the owner's network, to which all honest keys of these targets are bound. */
-static void digest_of(uint8_t digest[WMK_ORIGINAL_BYTES], const forger *f, const forger_plan *plan,
-                      const layers *owner)
+static void digest_of(uint8_t digest[WMK_ORIGINAL_BYTES], const forger *f, const forger_plan *plan, const layers *owner)
 {
     wmk_tensor_view views[2 * LAYERS_MAX];
     wmk_key *key = forger_key(f, plan);
@@ -370,9 +361,7 @@ void forger_play_aligned_by_original(forger *f)
     align(&forged, NULL, &owner);
     align(&victim, NULL, &owner);
     wmk_evidence evidence = layers_judge(&forged, key), plain = layers_judge(&victim, key);
-    if (fabs(evidence.z - plain.z) > 1e-9)
-        forger_fail(f, "aligned to one original, z is %.9f or %.9f by the order before", evidence.z,
-                    plain.z);
+    if (fabs(evidence.z - plain.z) > 1e-9) forger_fail(f, "aligned to one original, z is %.9f or %.9f by the order before", evidence.z, plain.z);
     forger_take(f, &evidence, NULL);
     wmk_key_free(key);
     plan.scheme = WMK_SCHEME_RANDOM;

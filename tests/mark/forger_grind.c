@@ -105,15 +105,13 @@ static void set_axes(grind *g, size_t t, const char *layout)
     wmk_target *target = &g->target[t];
     target->rank = (uint32_t)strlen(layout);
     memcpy(target->layout, layout, target->rank + 1);
-    for (uint32_t axis = 0; axis < target->rank; axis++)
-        target->shape[axis] = layout[axis] == 'O' ? g->extent[t] : 1;
+    for (uint32_t axis = 0; axis < target->rank; axis++) target->shape[axis] = layout[axis] == 'O' ? g->extent[t] : 1;
 }
 
 /* Axes of size 1, which change no column, of each target. */
 static void choose_axes(grind *g, uint64_t number)
 {
-    for (size_t t = 0; t < g->options.target_count; t++, number /= g->layouts)
-        set_axes(g, t, g->layout[number % g->layouts]);
+    for (size_t t = 0; t < g->options.target_count; t++, number /= g->layouts) set_axes(g, t, g->layout[number % g->layouts]);
     write_content(g);
 }
 
@@ -133,17 +131,12 @@ static void list_layouts(grind *g, char *layout, size_t length)
 
 /* ---- trying ---- */
 
-static uint32_t load_u32(const uint8_t *p)
-{
-    return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24;
-}
+static uint32_t load_u32(const uint8_t *p) { return (uint32_t)p[0] | (uint32_t)p[1] << 8 | (uint32_t)p[2] << 16 | (uint32_t)p[3] << 24; }
 
-static void hash(uint8_t out[32], const void *message, size_t size, const void *key,
-                 const char *personal)
+static void hash(uint8_t out[32], const void *message, size_t size, const void *key, const char *personal)
 {
     static const uint8_t salt[16];
-    crypto_generichash_blake2b_salt_personal(out, 32, message, size, key, key ? 32 : 0, salt,
-                                             (const uint8_t *)personal);
+    crypto_generichash_blake2b_salt_personal(out, 32, message, size, key, key ? 32 : 0, salt, (const uint8_t *)personal);
 }
 
 /* The first four bytes of the key stream of b (n = 1) or of row 0 of X. */
@@ -151,8 +144,7 @@ static uint32_t draw(const grind *g, uint64_t n, const uint8_t root[32])
 {
     static const uint8_t nonce[8];
     uint8_t subkey[32], bytes[4];
-    crypto_kdf_derive_from_key(subkey, sizeof subkey, n, "wmk-mark",
-                               g->f->format == FORGER_FORMAT_1 ? g->seed : root);
+    crypto_kdf_derive_from_key(subkey, sizeof subkey, n, "wmk-mark", g->f->format == FORGER_FORMAT_1 ? g->seed : root);
     crypto_stream_chacha20(bytes, sizeof bytes, nonce, subkey);
     return load_u32(bytes);
 }
@@ -182,8 +174,7 @@ static void judge_record(grind *g, uint32_t tail, const uint8_t id[32])
     forger_must(wmk_model_verify(&found, f->victim.model, key, &verify));
     double bits = fmax(0, 31 - log2(tail + 0.5)); /* -log2 of 2 p */
     if (fabs(found.evidence.evidence_bits - bits) > 1e-4)
-        forger_fail(f, "the library reads %.4f bits where %.4f follow from the specification",
-                    found.evidence.evidence_bits, bits);
+        forger_fail(f, "the library reads %.4f bits where %.4f follow from the specification", found.evidence.evidence_bits, bits);
     forger_take(f, &found.evidence, NULL);
     wmk_key_free(key);
     wmk_verification_free(&found);

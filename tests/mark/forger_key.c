@@ -52,8 +52,7 @@ static void derive_from_seed(wmk_key *key)
 {
     wmk_key_secret *secret = key->secret;
     crypto_kdf_derive_from_key(secret->bits, sizeof secret->bits, 1, "wmk-mark", secret->seed);
-    crypto_kdf_derive_from_key(secret->x, sizeof secret->x, 16 + (uint64_t)key->scheme, "wmk-mark",
-                               secret->seed);
+    crypto_kdf_derive_from_key(secret->x, sizeof secret->x, 16 + (uint64_t)key->scheme, "wmk-mark", secret->seed);
 }
 
 wmk_key *forger_key_of(const forger *f, const wmk_key_options *options)
@@ -71,8 +70,7 @@ static void set_layout(wmk_target *target, const char *layout)
 }
 
 /* name: room for that of a target that the victim lacks. */
-static wmk_target target_of(const forger *f, const forger_item *item, size_t index,
-                            char name[NAME_CHARS])
+static wmk_target target_of(const forger *f, const forger_item *item, size_t index, char name[NAME_CHARS])
 {
     wmk_target target = {0};
     if (item->tensor == FORGER_ABSENT) {
@@ -125,16 +123,14 @@ wmk_key *forger_format_1_columns(const forger_plan *plan)
 
 /* ---- reading ---- */
 
-void forger_views(const forger *f, const forger_plan *plan, const wmk_key *key,
-                  wmk_tensor_view *views)
+void forger_views(const forger *f, const forger_plan *plan, const wmk_key *key, wmk_tensor_view *views)
 {
     for (size_t i = 0; i < plan->count; i++) {
         const wmk_target *target = wmk_key_target(key, i);
         views[i] = (wmk_tensor_view){.name = target->name, .dtype = WMK_F32, .rank = target->rank};
         memcpy(views[i].layout, target->layout, sizeof views[i].layout);
         memcpy(views[i].shape, target->shape, sizeof views[i].shape);
-        if (plan->item[i].tensor != FORGER_ABSENT)
-            views[i].data = f->victim.tensor[plan->item[i].tensor].in_file->view.data;
+        if (plan->item[i].tensor != FORGER_ABSENT) views[i].data = f->victim.tensor[plan->item[i].tensor].in_file->view.data;
     }
 }
 
@@ -144,8 +140,7 @@ double forger_bits_of_z(double z)
     return bits > 0 ? bits : 0;
 }
 
-void forger_dot_add(forger_sum *sum, const wmk_key *key, uint64_t column, const float *w,
-                    size_t count)
+void forger_dot_add(forger_sum *sum, const wmk_key *key, uint64_t column, const float *w, size_t count)
 {
     enum { RUN = 4096 };
     static float e[RUN];
@@ -165,8 +160,7 @@ static double quick_bits(forger *f, const forger_plan *plan, const wmk_key *key)
     for (size_t i = 0; i < plan->count; column += plan->item[i++].size) {
         const forger_item *item = &plan->item[i];
         if (item->tensor != FORGER_ABSENT)
-            forger_dot_add(&sum, key, column, forger_columns(&f->victim, item->tensor, item->form),
-                           f->victim.tensor[item->tensor].size);
+            forger_dot_add(&sum, key, column, forger_columns(&f->victim, item->tensor, item->form), f->victim.tensor[item->tensor].size);
     }
     return forger_bits_of_z(sum.dot / sqrt(sum.squares));
 }
@@ -186,8 +180,7 @@ static bool has_other_sizes(const forger *f, const forger_plan *plan)
 {
     for (size_t i = 0; i < plan->count; i++) {
         const forger_item *item = &plan->item[i];
-        if (item->tensor != FORGER_ABSENT && item->size != f->victim.tensor[item->tensor].size)
-            return true;
+        if (item->tensor != FORGER_ABSENT && item->size != f->victim.tensor[item->tensor].size) return true;
     }
     return false;
 }
@@ -215,8 +208,7 @@ double forger_judge(forger *f, const forger_plan *plan)
     wmk_evidence evidence = read_victim(f, plan, key);
     wmk_key_free(key);
     if (quick && fabs(evidence.evidence_bits - bits) > 1e-4 * (1 + bits))
-        forger_fail(f, "the library reads %.6f bits where the formula gives %.6f",
-                    evidence.evidence_bits, bits);
+        forger_fail(f, "the library reads %.6f bits where the formula gives %.6f", evidence.evidence_bits, bits);
     forger_take(f, &evidence, plan);
     return evidence.evidence_bits;
 }
@@ -228,8 +220,7 @@ void forger_confirm(forger *f)
     double bits = read_file(f, key).evidence_bits;
     wmk_key_free(key);
     if (fabs(bits - f->best.evidence_bits) > 1e-6 * (1 + bits))
-        forger_fail(f, "the victim's file gives %.6f bits, its tensors gave %.6f", bits,
-                    f->best.evidence_bits);
+        forger_fail(f, "the victim's file gives %.6f bits, its tensors gave %.6f", bits, f->best.evidence_bits);
 }
 
 /* ---- what a column is worth ---- */

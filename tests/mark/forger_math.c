@@ -15,10 +15,7 @@ uint64_t forger_random(uint64_t *state)
     return z ^ (z >> 31);
 }
 
-static double uniform(uint64_t *state)
-{
-    return ((double)(forger_random(state) >> 11) + 0.5) * 0x1p-53;
-}
+static double uniform(uint64_t *state) { return ((double)(forger_random(state) >> 11) + 0.5) * 0x1p-53; }
 
 double forger_normal(uint64_t *state)
 {
@@ -126,11 +123,9 @@ void forger_correlate(double *out, size_t lags, const float *e, const float *w, 
     const complex_number *root = roots_of_unity(n);
     complex_number *z = malloc(n * sizeof *z);
     for (size_t first = 0, step = n - count; first < lags; first += step) {
-        for (size_t i = 0; i < n; i++)
-            z[i] = (complex_number){first + i < total ? e[first + i] : 0, i < count ? w[i] : 0};
+        for (size_t i = 0; i < n; i++) z[i] = (complex_number){first + i < total ? e[first + i] : 0, i < count ? w[i] : 0};
         correlate_block(z, n, root);
-        for (size_t lag = first; lag < lags && lag < first + step; lag++)
-            out[lag] = z[lag - first].re / (double)n;
+        for (size_t lag = first; lag < lags && lag < first + step; lag++) out[lag] = z[lag - first].re / (double)n;
     }
     free(z);
 }

@@ -13,10 +13,7 @@ typedef struct kind {
     uint32_t T;
 } kind;
 /* One bit of scheme random is last, since the search goes on with it: its p is exact. */
-static const kind all_kinds[] = {{WMK_SCHEME_PARTITION, 64},
-                                 {WMK_SCHEME_PARTITION, 1},
-                                 {WMK_SCHEME_PARTITION, 256},
-                                 {WMK_SCHEME_RANDOM, 1}};
+static const kind all_kinds[] = {{WMK_SCHEME_PARTITION, 64}, {WMK_SCHEME_PARTITION, 1}, {WMK_SCHEME_PARTITION, 256}, {WMK_SCHEME_RANDOM, 1}};
 enum { KINDS = sizeof all_kinds / sizeof all_kinds[0] };
 
 /* The tensors that a lever is about. */
@@ -79,16 +76,12 @@ static void swap_two(forger *f, forger_plan *plan)
 
 static void in_file_order(forger *f, forger_plan *plan, const pool *from)
 {
-    for (size_t i = 0; i < from->count; i++)
-        forger_plan_add(f, plan, from->tensor[i], FORGER_PLAIN);
+    for (size_t i = 0; i < from->count; i++) forger_plan_add(f, plan, from->tensor[i], FORGER_PLAIN);
 }
 
 /* ---- padding: as many columns before each tensor as make it fit best ---- */
 
-static size_t offsets(const forger *f)
-{
-    return f->minutes > 0 ? (size_t)1 << 20 : (size_t)1 << 14;
-}
+static size_t offsets(const forger *f) { return f->minutes > 0 ? (size_t)1 << 20 : (size_t)1 << 14; }
 
 static size_t index_of_max(const double *value, size_t count)
 {
@@ -101,10 +94,7 @@ static size_t index_of_max(const double *value, size_t count)
 /* Puts columns before what is added next: those of a missing target, or more of the last one. */
 typedef void (*pad)(forger_plan *plan, uint64_t columns);
 
-static void stretch_last(forger_plan *plan, uint64_t columns)
-{
-    plan->item[plan->count - 1].size += columns;
-}
+static void stretch_last(forger_plan *plan, uint64_t columns) { plan->item[plan->count - 1].size += columns; }
 
 static void aim_padding_by(forger *f, forger_plan *plan, const pool *from, pad add_columns)
 {
@@ -130,15 +120,9 @@ static void aim_padding_by(forger *f, forger_plan *plan, const pool *from, pad a
     free(gain);
 }
 
-static void aim_padding(forger *f, forger_plan *plan, const pool *from)
-{
-    aim_padding_by(f, plan, from, forger_plan_add_absent);
-}
+static void aim_padding(forger *f, forger_plan *plan, const pool *from) { aim_padding_by(f, plan, from, forger_plan_add_absent); }
 
-static void aim_sizes(forger *f, forger_plan *plan, const pool *from)
-{
-    aim_padding_by(f, plan, from, stretch_last);
-}
+static void aim_sizes(forger *f, forger_plan *plan, const pool *from) { aim_padding_by(f, plan, from, stretch_last); }
 
 static void resize_one(forger *f, forger_plan *plan)
 {
@@ -275,8 +259,7 @@ static void aim_greedy(forger *f, forger_plan *plan, const pool *from)
     g.e = e;
     double gain;
     while (g.large.count > 0) {
-        for (size_t k = vectors_before(&g); k > 0; k--)
-            move_to_plan(&g, &g.small, best_member(&g, &g.small, g.column, &gain));
+        for (size_t k = vectors_before(&g); k > 0; k--) move_to_plan(&g, &g.small, best_member(&g, &g.small, g.column, &gain));
         move_to_plan(&g, &g.large, best_member(&g, &g.large, g.column, &gain));
     }
     wmk_key_free(columns);

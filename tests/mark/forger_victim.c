@@ -21,8 +21,7 @@ typedef struct maker {
 
 /* rows 0: one axis. A normalisation's weights lie around 0.9, all others around 0, and each row has
  * a size of its own. */
-static void make_tensor(maker *m, const char *prefix, const char *name, uint64_t rows,
-                        uint64_t columns)
+static void make_tensor(maker *m, const char *prefix, const char *name, uint64_t rows, uint64_t columns)
 {
     wmk_tensor_view *view = &m->view[m->count];
     snprintf(m->name[m->count], sizeof m->name[0], "%s%s", prefix, name);
@@ -33,8 +32,7 @@ static void make_tensor(maker *m, const char *prefix, const char *name, uint64_t
     double center = strstr(name, "LayerNorm.weight") ? 0.9 : 0;
     for (uint64_t r = 0; r < (rows > 0 ? rows : 1); r++) {
         double size = 0.04 * exp(0.3 * forger_normal(&m->random));
-        for (uint64_t c = 0; c < columns; c++)
-            value[r * columns + c] = (float)(center + size * forger_normal(&m->random));
+        for (uint64_t c = 0; c < columns; c++) value[r * columns + c] = (float)(center + size * forger_normal(&m->random));
     }
     view->data = value;
 }
@@ -43,8 +41,7 @@ static void make_layer(maker *m, int layer)
 {
     char prefix[32], part[48];
     snprintf(prefix, sizeof prefix, "encoder.layer.%d.", layer);
-    const char *const dense[] = {"attention.self.query", "attention.self.key",
-                                 "attention.self.value", "attention.output.dense"};
+    const char *const dense[] = {"attention.self.query", "attention.self.key", "attention.self.value", "attention.output.dense"};
     const char *const norm[] = {"attention.output.LayerNorm", "output.LayerNorm"};
     for (size_t i = 0; i < sizeof norm / sizeof norm[0]; i++) {
         snprintf(part, sizeof part, "%s.weight", norm[i]);
@@ -94,8 +91,7 @@ static void check_shapes(const forger_victim *victim)
     size_t found[FORGER_ITEMS_MAX];
     for (size_t i = 0; i < sizeof shape / sizeof shape[0]; i++)
         if (forger_select(victim, shape[i][0], shape[i][1], found) < shape[i][2])
-            forger_stop("the model has not the shapes of MiniLM-L6:",
-                        wmk_model_path(victim->model));
+            forger_stop("the model has not the shapes of MiniLM-L6:", wmk_model_path(victim->model));
 }
 
 void forger_victim_open(forger_victim *out, const char *path)
@@ -109,8 +105,7 @@ void forger_victim_open(forger_victim *out, const char *path)
     for (size_t i = 0; i < count; i++) {
         const wmk_model_tensor *in_file = wmk_model_tensor_at(out->model, i);
         const wmk_tensor_view *view = &in_file->view;
-        if (view->dtype != WMK_F32 || view->data == NULL || view->rank < 1 || view->rank > 2)
-            continue;
+        if (view->dtype != WMK_F32 || view->data == NULL || view->rank < 1 || view->rank > 2) continue;
         forger_tensor *t = &out->tensor[out->count++];
         t->in_file = in_file;
         t->rows = view->rank == 2 ? view->shape[0] : 1;
@@ -150,8 +145,7 @@ void forger_read(const forger_victim *victim, size_t tensor, float *value)
 /* ---- columns (docs/spec.md, "Order of w" and "Carriers and reading"), written anew ---- */
 
 /* filter and input: how far one index on axis O and on axis I is in value. */
-static void scale_filters(float *w, const float *value, uint64_t filters, uint64_t inputs,
-                          uint64_t filter, uint64_t input)
+static void scale_filters(float *w, const float *value, uint64_t filters, uint64_t inputs, uint64_t filter, uint64_t input)
 {
     for (uint64_t o = 0; o < filters; o++) {
         double squares = 0;
@@ -160,13 +154,11 @@ static void scale_filters(float *w, const float *value, uint64_t filters, uint64
             squares += v * v;
         }
         double inverse = squares > 0 ? 1 / sqrt(squares / (double)inputs) : 0;
-        for (uint64_t i = 0; i < inputs; i++)
-            w[i * filters + o] = (float)(value[o * filter + i * input] * inverse);
+        for (uint64_t i = 0; i < inputs; i++) w[i * filters + o] = (float)(value[o * filter + i * input] * inverse);
     }
 }
 
-void forger_columns_of(float *w, const float *value, uint64_t rows, uint64_t columns, uint32_t rank,
-                       forger_form form)
+void forger_columns_of(float *w, const float *value, uint64_t rows, uint64_t columns, uint32_t rank, forger_form form)
 {
     if (rank == 1 && form == FORGER_PLAIN)
         scale_filters(w, value, columns, 1, 1, 0);

@@ -131,8 +131,12 @@ typedef struct columns {
 static columns columns_of(const embed_run *r)
 {
     const uint64_t M = wmk_key_m(r->key);
-    columns c = {.count = M, .w = calloc(M, sizeof *c.w), .change = calloc(M, sizeof *c.change), .row = calloc(M, sizeof *c.row),
-                 .sign = calloc(M, 1), .group = calloc(M, sizeof *c.group)};
+    columns c = {.count = M,
+                 .w = calloc(M, sizeof *c.w),
+                 .change = calloc(M, sizeof *c.change),
+                 .row = calloc(M, sizeof *c.row),
+                 .sign = calloc(M, 1),
+                 .group = calloc(M, sizeof *c.group)};
     double *divisor = calloc(M, sizeof *divisor), *w = naive_w(r->set, wmk_key_carrier(r->key), M, divisor);
     assert_ok(wmk_key_partition(r->key, 0, M, c.row, c.sign));
     size_t column = 0;

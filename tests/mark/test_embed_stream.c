@@ -133,8 +133,9 @@ static void check_narrow(wmk_carrier carrier, wmk_dtype dtype, uint64_t scale, d
     assert_ok(wmk_mark_read(&before, key, m.view));
     double exact = wmk_mark_cost_now(key, before, margin);
     wmk_reading_free(before);
-    print_message("%-7s %-5s M = %llu, T = %u, margin %g: change %.5f (%.2f of an exact type's), smallest %.3f, rounding %.3f\n", wmk_carrier_name(carrier), name,
-                  (unsigned long long)m.weights, bits, margin, summary.relative_change, summary.relative_change / exact, least, summary.rounding_z);
+    print_message("%-7s %-5s M = %llu, T = %u, margin %g: change %.5f (%.2f of an exact type's), smallest %.3f, rounding %.3f\n",
+                  wmk_carrier_name(carrier), name, (unsigned long long)m.weights, bits, margin, summary.relative_change,
+                  summary.relative_change / exact, least, summary.rounding_z);
     assert_true(summary.relative_change < 3 * exact && summary.relative_change > 0.9 * exact);
     wmk_reading_free(r);
     free(s);
@@ -200,7 +201,8 @@ static void large_models_are_written_once(void **state)
         wmk_embed_options options = WMK_EMBED_OPTIONS_INIT;
         wmk_embed_summary summary;
         assert_ok(wmk_mark_embed_into(key, &view, &out, &options, &traffic, &summary, NULL));
-        print_message("%s, %s: smallest margin %.4f, written %.0f times\n", wmk_carrier_name(shapes[k].carrier), shapes[k].layout, summary.margin_reached, (double)bytes / (2 * (double)n));
+        print_message("%s, %s: smallest margin %.4f, written %.0f times\n", wmk_carrier_name(shapes[k].carrier), shapes[k].layout,
+                      summary.margin_reached, (double)bytes / (2 * (double)n));
         assert_true(bytes == 2 * n);
         assert_true(summary.margin_reached >= 8 && summary.margin_reached < 8.1);
         wmk_key_free(key);

@@ -31,8 +31,8 @@ typedef struct receiver {
     bool overlapped, wrong;
     void *out[NAIVE_MAX];
     uint64_t size[NAIVE_MAX];
-    uint32_t *seen[NAIVE_MAX];                 /* how often each byte was told of */
-    int taken[NAIVE_MAX], lent[NAIVE_MAX];     /* calls with data, and without */
+    uint32_t *seen[NAIVE_MAX];             /* how often each byte was told of */
+    int taken[NAIVE_MAX], lent[NAIVE_MAX]; /* calls with data, and without */
     int calls, fail_at;
 } receiver;
 
@@ -109,7 +109,8 @@ static void bytes_are_passed_on(void **state)
     for (size_t k = 0; k < sizeof cases / sizeof *cases; k++) {
         naive_set set;
         add_large(&set, cases[k].conv, cases[k].linear, cases[k].dtype);
-        for (int c = WMK_CARRIER_WEIGHTS; c <= WMK_CARRIER_BALANCED; c++) check_passed_on(&set, (wmk_carrier)c, (k + (size_t)c) % 3 != 0, cases[k].rows);
+        for (int c = WMK_CARRIER_WEIGHTS; c <= WMK_CARRIER_BALANCED; c++)
+            check_passed_on(&set, (wmk_carrier)c, (k + (size_t)c) % 3 != 0, cases[k].rows);
         naive_free(&set);
     }
 }

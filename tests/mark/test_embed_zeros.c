@@ -37,7 +37,6 @@ static void thin(naive_set *set, const wmk_key *key, unsigned percent, uint64_t 
     free(x);
 }
 
-
 static void check_thin(naive_set *set, wmk_carrier carrier, wmk_scheme scheme, int type, int layout, unsigned percent)
 {
     wmk_key *key = naive_key(set, scheme, carrier, T, false, (uint8_t)(percent + scheme));
@@ -70,7 +69,10 @@ static void zeros_stay_zeros(void **state)
     for (int c = WMK_CARRIER_MEAN; c <= WMK_CARRIER_BALANCED; c++)
         for (int s = 0; s < 4; s++)
             for (int p = 0; p < 3; p++)
-                for (int type = 0; type < (s > 1 ? 5 : s == 0 && c == WMK_CARRIER_MEAN ? 2 : 4); type++, turn++) /* a row of one value hits no coarse grid */
+                for (int type = 0; type < (s > 1                             ? 5
+                                           : s == 0 && c == WMK_CARRIER_MEAN ? 2
+                                                                             : 4);
+                     type++, turn++) /* a row of one value hits no coarse grid */
                     if (s == 3 || (type + s + p) % 4 < 2) check_thin(&set, (wmk_carrier)c, schemes[s], type, turn % 3, percent[p]);
     naive_free(&set);
 }
@@ -147,8 +149,7 @@ static void zeros_are_filled(void **state)
                 options.unbalanced = l == 1;
                 embed_run r = embed_open(&set, key, &options, false);
                 for (size_t t = 0; t < 2; t++)
-                    for (size_t k = 0; k < naive_size(&set.tensor[t]); k++)
-                        assert_int_equal(r.new[t][k] == 0, is_fixed(&set, (wmk_carrier)c, t, k));
+                    for (size_t k = 0; k < naive_size(&set.tensor[t]); k++) assert_int_equal(r.new[t][k] == 0, is_fixed(&set, (wmk_carrier)c, t, k));
                 embed_close(&r);
                 wmk_key_free(key);
             }

@@ -14,10 +14,9 @@ enum { LENGTH = 200, T = 7, DEALS = 2 * T };
 static const kernels library = KERNELS("as on this processor", wmk_);
 static const kernels *const forms[] = {&library, &kernels_plain};
 
-#define assert_bits(k, n, got, want, size)                                                         \
-    do {                                                                                           \
-        if (memcmp((got), (want), (size)) != 0)                                                    \
-            fail_msg("%s, length %zu: %s is not %s", (k)->name, (size_t)(n), #got, #want);         \
+#define assert_bits(k, n, got, want, size)                                                                                                           \
+    do {                                                                                                                                             \
+        if (memcmp((got), (want), (size)) != 0) fail_msg("%s, length %zu: %s is not %s", (k)->name, (size_t)(n), #got, #want);                       \
     } while (0)
 
 static uint64_t random_state = 1;
@@ -166,8 +165,7 @@ static void turned(void **state)
             memset(to, 0xee, sizeof to);
             forms[(m + n) % 2]->deal_turn(to, STRIDE, row, m, n);
             for (size_t c = 0; c < COLUMNS; c++)
-                for (size_t r = 0; r < STRIDE; r++)
-                    assert_int_equal(to[c * STRIDE + r], r < m && c < n ? from[r][c] : 0xeeee);
+                for (size_t r = 0; r < STRIDE; r++) assert_int_equal(to[c * STRIDE + r], r < m && c < n ? from[r][c] : 0xeeee);
         }
 }
 
@@ -190,8 +188,7 @@ static int16_t exponent(void)
 static void check_lanes(const kernels *k, const int16_t *e, size_t stride, const int16_t *a, size_t rows)
 {
     int16_t most[WMK_LANES], below[WMK_LANES];
-    for (size_t i = 0; i < WMK_LANES; i++)
-        most[i] = i == 0 ? 0x2000 : i == 1 ? -0x2000 : (int16_t)(next() % 32) - 16;
+    for (size_t i = 0; i < WMK_LANES; i++) most[i] = i == 0 ? 0x2000 : i == 1 ? -0x2000 : (int16_t)(next() % 32) - 16;
     k->count_lanes(e, stride, a, rows, most, below);
     for (size_t i = 0; i < WMK_LANES; i++) {
         int want = 0;

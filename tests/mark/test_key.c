@@ -319,14 +319,14 @@ static void test_every_part_draws_anew(void **state)
         assert_strangers(redrawn, &base, "redrawn");
         wmk_key_free(redrawn);
         wmk_key_free(key);
-#define DRAWS_ANEW(change)                                                                         \
-    do {                                                                                           \
-        memcpy(t, targets, sizeof t);                                                              \
-        options = parts_of(t, schemes[s]);                                                         \
-        change;                                                                                    \
-        assert_ok(wmk_key_create(&key, &options));                                                 \
-        assert_strangers(key, &base, #change);                                                     \
-        wmk_key_free(key);                                                                         \
+#define DRAWS_ANEW(change)                                                                                                                           \
+    do {                                                                                                                                             \
+        memcpy(t, targets, sizeof t);                                                                                                                \
+        options = parts_of(t, schemes[s]);                                                                                                           \
+        change;                                                                                                                                      \
+        assert_ok(wmk_key_create(&key, &options));                                                                                                   \
+        assert_strangers(key, &base, #change);                                                                                                       \
+        wmk_key_free(key);                                                                                                                           \
     } while (0)
         DRAWS_ANEW(options.seed = other);
         DRAWS_ANEW(options.carrier = WMK_CARRIER_BALANCED);
@@ -397,9 +397,8 @@ static void test_names(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_getters), cmocka_unit_test(test_refusals),
-        cmocka_unit_test(test_id),      cmocka_unit_test(test_bits),
-        cmocka_unit_test(test_redraw),  cmocka_unit_test(test_every_part_draws_anew),
+        cmocka_unit_test(test_getters), cmocka_unit_test(test_refusals), cmocka_unit_test(test_id),
+        cmocka_unit_test(test_bits),    cmocka_unit_test(test_redraw),   cmocka_unit_test(test_every_part_draws_anew),
         cmocka_unit_test(test_names),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -445,10 +445,8 @@ static int remove_folder(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_original),
-        cmocka_unit_test(test_format_1),     cmocka_unit_test(test_many_targets),
-        cmocka_unit_test(test_seal),         cmocka_unit_test(test_defects),
-        cmocka_unit_test(test_damage),       cmocka_unit_test(test_hostile_sizes),
+        cmocka_unit_test(test_round_trip), cmocka_unit_test(test_original), cmocka_unit_test(test_format_1), cmocka_unit_test(test_many_targets),
+        cmocka_unit_test(test_seal),       cmocka_unit_test(test_defects),  cmocka_unit_test(test_damage),   cmocka_unit_test(test_hostile_sizes),
     };
     return cmocka_run_group_tests(tests, make_folder, remove_folder);
 }

@@ -111,9 +111,35 @@ static void every_layout_and_type(void **state)
 static void types_of_leaves(void **state)
 {
     (void)state;
-    static const double values[] = {0,        -0.0,      1,         -1.0078125,      0x1p-133,  0x1p-134,      0x1.fep127, 0x1.ffp127, 0x1.002p0,  0x1.001p0,
-                                    65504,    65505,     65536,     0x1p-24,         0x1p-25,   0x1.8p-25,     0x1p-149,   0x1p-150,   0x1.fffffep127,
-                                    0x1p128,  INFINITY,  -INFINITY, 0x1.0000000002p0, 5e-324,   0x1.4p-1022,   0x1.004p-14, 0x1.004p-15, 2047,       2049};
+    static const double values[] = {0,
+                                    -0.0,
+                                    1,
+                                    -1.0078125,
+                                    0x1p-133,
+                                    0x1p-134,
+                                    0x1.fep127,
+                                    0x1.ffp127,
+                                    0x1.002p0,
+                                    0x1.001p0,
+                                    65504,
+                                    65505,
+                                    65536,
+                                    0x1p-24,
+                                    0x1p-25,
+                                    0x1.8p-25,
+                                    0x1p-149,
+                                    0x1p-150,
+                                    0x1.fffffep127,
+                                    0x1p128,
+                                    INFINITY,
+                                    -INFINITY,
+                                    0x1.0000000002p0,
+                                    5e-324,
+                                    0x1.4p-1022,
+                                    0x1.004p-14,
+                                    0x1.004p-15,
+                                    2047,
+                                    2049};
     enum { COUNT = sizeof values / sizeof *values };
     naive_set set = {0};
     naive_add(&set, 1, 1, 1, 4, 1, "OI");
@@ -160,8 +186,8 @@ static void borders_of_leaves(void **state)
         uint64_t h, i, o;
         const char *layout;
         wmk_dtype dtype;
-    } cases[] = {{1, LEAF - 1, 1, "OI", WMK_BF16}, {1, LEAF, 1, "OI", WMK_F32},     {1, LEAF + 1, 1, "OI", WMK_F16},   {1, 1, LEAF + 1, "IO", WMK_F32},
-                 {1, 257, 256, "IO", WMK_F64},     {3, 23000, 2, "HOI", WMK_F32}, {2, LEAF, 3, "IHO", WMK_BF16}, {1, 70001, 3, "OI", WMK_BF16}};
+    } cases[] = {{1, LEAF - 1, 1, "OI", WMK_BF16}, {1, LEAF, 1, "OI", WMK_F32},   {1, LEAF + 1, 1, "OI", WMK_F16}, {1, 1, LEAF + 1, "IO", WMK_F32},
+                 {1, 257, 256, "IO", WMK_F64},     {3, 23000, 2, "HOI", WMK_F32}, {2, LEAF, 3, "IHO", WMK_BF16},   {1, 70001, 3, "OI", WMK_BF16}};
     uint8_t first[32], found[32], one[32];
     int threads = omp_get_max_threads();
     for (size_t c = 0; c < sizeof cases / sizeof *cases; c++) {

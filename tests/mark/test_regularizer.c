@@ -423,12 +423,8 @@ static void filters_too_long(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(gradient_is_the_formulas),
-        cmocka_unit_test(same_bits_for_any_thread_count),
-        cmocka_unit_test(x_made_anew),
-        cmocka_unit_test(stable_when_sure),
-        cmocka_unit_test(numbers_that_are_none),
-        cmocka_unit_test(filters_too_long),
+        cmocka_unit_test(gradient_is_the_formulas), cmocka_unit_test(same_bits_for_any_thread_count), cmocka_unit_test(x_made_anew),
+        cmocka_unit_test(stable_when_sure),         cmocka_unit_test(numbers_that_are_none),          cmocka_unit_test(filters_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

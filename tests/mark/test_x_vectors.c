@@ -138,7 +138,7 @@ static void test_balanced(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_known_answers), cmocka_unit_test(test_file_bytes),
-                                       cmocka_unit_test(test_originals), cmocka_unit_test(test_balanced)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_known_answers), cmocka_unit_test(test_file_bytes), cmocka_unit_test(test_originals),
+                                       cmocka_unit_test(test_balanced)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

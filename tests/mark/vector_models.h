@@ -115,8 +115,8 @@ static inline json_t *vector_factors(const vector_model *model, size_t t)
     naive_factors(&f, &tensor, value);
     json_t *a = need(json_array());
     for (size_t i = 0; i < tensor.extent[3]; i++) json_array_append_new(a, json_integer(f.a[i]));
-    json_t *all = need(json_pack("{s:I, s:o, s:o, s:o}", "none", (json_int_t)none, "a", a, "r", reals(f.r, tensor.extent[4]), "c",
-                                 reals(f.c, tensor.extent[3])));
+    json_t *all = need(
+        json_pack("{s:I, s:o, s:o, s:o}", "none", (json_int_t)none, "a", a, "r", reals(f.r, tensor.extent[4]), "c", reals(f.c, tensor.extent[3])));
     naive_balance_free(&f);
     free(value);
     free(tensor.value);

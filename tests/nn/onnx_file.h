@@ -37,7 +37,7 @@ typedef struct onnx_node {
 } onnx_node;
 
 typedef struct onnx_model {
-    int64_t opset; /* of the default domain */
+    int64_t opset;    /* of the default domain */
     onnx_node *nodes; /* [node_count], owned */
     size_t node_count;
     onnx_tensor initializers[ONNX_LIST_MAX];

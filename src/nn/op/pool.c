@@ -6,14 +6,10 @@
 static const wmk_attribute_rule max_attributes[] = {
     {"auto_pad", WMK_ATTRIBUTE_STRING}, {"ceil_mode", WMK_ATTRIBUTE_INT}, {"dilations", WMK_ATTRIBUTE_INTS},    {"kernel_shape", WMK_ATTRIBUTE_INTS},
     {"pads", WMK_ATTRIBUTE_INTS},       {"strides", WMK_ATTRIBUTE_INTS},  {"storage_order", WMK_ATTRIBUTE_INT}, {NULL, WMK_ATTRIBUTE_INT}};
-static const wmk_attribute_rule average_attributes[] = {{"auto_pad", WMK_ATTRIBUTE_STRING},
-                                                        {"ceil_mode", WMK_ATTRIBUTE_INT},
-                                                        {"count_include_pad", WMK_ATTRIBUTE_INT},
-                                                        {"dilations", WMK_ATTRIBUTE_INTS},
-                                                        {"kernel_shape", WMK_ATTRIBUTE_INTS},
-                                                        {"pads", WMK_ATTRIBUTE_INTS},
-                                                        {"strides", WMK_ATTRIBUTE_INTS},
-                                                        {NULL, WMK_ATTRIBUTE_INT}};
+static const wmk_attribute_rule average_attributes[] = {{"auto_pad", WMK_ATTRIBUTE_STRING},       {"ceil_mode", WMK_ATTRIBUTE_INT},
+                                                        {"count_include_pad", WMK_ATTRIBUTE_INT}, {"dilations", WMK_ATTRIBUTE_INTS},
+                                                        {"kernel_shape", WMK_ATTRIBUTE_INTS},     {"pads", WMK_ATTRIBUTE_INTS},
+                                                        {"strides", WMK_ATTRIBUTE_INTS},          {NULL, WMK_ATTRIBUTE_INT}};
 
 static wmk_status check(const wmk_node *node)
 {
