@@ -64,6 +64,7 @@ static inline uint16_t naive_half(double value, int mantissa) /* exact values on
     int exponent;
     double m = frexp(fabs(value), &exponent); /* in [0.5, 1) */
     int bias = mantissa == 10 ? 15 : 127;
+    if (exponent < 2 - bias) return (uint16_t)((value < 0 ? 0x8000 : 0) | (int)ldexp(fabs(value), bias - 1 + mantissa)); /* subnormal */
     return (uint16_t)((value < 0 ? 0x8000 : 0) | ((exponent - 1 + bias) << mantissa) | (int)((2 * m - 1) * (1 << mantissa)));
 }
 
